@@ -1,0 +1,1 @@
+//! The numbers: micro benchmarks and load scenarios.

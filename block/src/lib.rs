@@ -1,0 +1,1 @@
+//! Immutable history: Parquet blocks, the bucket they lie in, the catalog that lists them.

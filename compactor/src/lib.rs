@@ -1,0 +1,1 @@
+//! Tidies history: retention.

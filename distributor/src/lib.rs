@@ -1,0 +1,1 @@
+//! Accepts writes: decodes, checks, routes series to groups.

@@ -1,0 +1,1 @@
+//! Recent data: replicated heads, and their cut into blocks.

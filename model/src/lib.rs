@@ -1,0 +1,32 @@
+//! The words of Epimetheus: tenants, labels, matchers, samples, histograms.
+//!
+//! Shared by every other crate. No I/O, no async, no clock, no serialised form: wire, disk and HTTP
+//! have types of their own.
+
+mod batch;
+mod error_kind;
+mod exemplar;
+mod go_regex;
+mod histogram;
+mod ids;
+mod labels;
+mod matcher;
+mod metadata;
+mod sample;
+mod tenant;
+mod time;
+
+pub use batch::{HistogramPoint, SampleBatch, SeriesSamples};
+pub use error_kind::ErrorKind;
+pub use exemplar::Exemplar;
+pub use histogram::{
+    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramError, IntHistogram,
+    MAX_EXPONENTIAL_SCHEMA, MIN_EXPONENTIAL_SCHEMA, Span,
+};
+pub use ids::{BlockId, GroupId, LogPosition, NodeId, SeriesId, SlotRange};
+pub use labels::{BUCKET_LABEL, Labels, LabelsBuilder, LabelsError, METRIC_NAME, QUANTILE_LABEL};
+pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use metadata::{Metadata, MetricType};
+pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
+pub use tenant::{TenantError, TenantId};
+pub use time::{TimeRange, TimestampMs};

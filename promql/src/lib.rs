@@ -1,0 +1,1 @@
+//! The language: parse, plan, execute. Knows no role.

@@ -1,0 +1,16 @@
+//! Contracts between the roles, and the wire formats of the outside.
+//!
+//! Roles never depend on each other: a distributor knows `AppendSamples`, a querier knows `Source`; who
+//! implements them, in this process or behind a connection, is decided where the roles are wired together.
+
+mod append;
+mod select;
+
+pub use append::{
+    AppendBatch, AppendError, AppendOutcome, AppendSamples, Column, ExemplarAppend, FloatColumns,
+    HistogramAppend, MetadataAppend, NEW_SERIES, RejectReason, Rejection, SeriesRef,
+};
+pub use select::{
+    LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source,
+    SourceError,
+};

@@ -1,0 +1,1 @@
+//! Answers: merges heads and blocks, evaluates PromQL, speaks Prometheus's HTTP API.

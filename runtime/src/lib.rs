@@ -1,0 +1,1 @@
+//! The effects: the only door to clocks, randomness, tasks, threads, files and sockets.

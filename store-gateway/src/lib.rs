@@ -1,0 +1,1 @@
+//! Old data: serves series from blocks.
