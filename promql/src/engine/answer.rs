@@ -1,0 +1,92 @@
+//! What a query gives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{FloatHistogram, Labels, TimestampMs};
+
+/// A float or a native histogram.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SampleValue {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// One series of an instant vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorSample {
+    /// Its labels.
+    pub labels: Labels,
+    /// The time of the evaluation.
+    pub t: TimestampMs,
+    /// Its value.
+    pub value: SampleValue,
+}
+
+/// One series of a matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MatrixSeries {
+    /// Its labels.
+    pub labels: Labels,
+    /// Float samples, ascending.
+    pub floats: Vec<(TimestampMs, f64)>,
+    /// Histogram samples, ascending; no timestamp is in both.
+    pub histograms: Vec<(TimestampMs, Arc<FloatHistogram>)>,
+}
+
+/// The value of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// One number.
+    Scalar {
+        /// When.
+        t: TimestampMs,
+        /// What.
+        v: f64,
+    },
+    /// A text.
+    String {
+        /// When.
+        t: TimestampMs,
+        /// What.
+        s: String,
+    },
+    /// Samples at one time; sorted only when the query sorts.
+    Vector(Vec<VectorSample>),
+    /// Samples over time, series sorted by labels.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// What a query cost.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct QueryStats {
+    /// Samples that were looked at, as Prometheus counts them.
+    pub samples_total: u64,
+    /// Most samples held at a time.
+    pub samples_peak: u64,
+    /// `samples_total` per step: (time, samples). Only when asked for.
+    pub samples_per_step: Option<Vec<(TimestampMs, u64)>>,
+    /// Series read from the source.
+    pub series: u64,
+    /// Parsing and planning.
+    pub prepare_time: Duration,
+    /// Finding series.
+    pub select_time: Duration,
+    /// The rest.
+    pub eval_time: Duration,
+}
+
+/// The answer to a query.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The value.
+    pub value: Value,
+    /// What the user should be told, with Prometheus's prefix and position.
+    pub warnings: Vec<String>,
+    /// What the user may want to know, likewise.
+    pub infos: Vec<String>,
+    /// What it cost.
+    pub stats: QueryStats,
+}
