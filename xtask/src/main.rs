@@ -1,2 +1,48 @@
-//! Entry point.
-fn main() {}
+//! Developer commands, run as `cargo xtask COMMAND`. Nothing here is part of the product.
+
+#![expect(clippy::disallowed_methods, reason = "a developer's tool: real clock, real files, no simulation")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer's tool prints")]
+
+mod compare;
+mod conformance;
+mod crash;
+mod end_to_end;
+mod http;
+mod process;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  conformance        everything that needs outside parts: Prometheus's test scripts (PROMQLTEST_DIR),
+                     a real Prometheus writing into us and answering the same queries, DuckDB and
+                     pyarrow reading our blocks. Fails when a part is missing.
+  crash [ROUNDS]     kill -9 under load and restart, ROUNDS times (default 200): every acknowledged
+                     sample must be there, once.
+
+Outside parts are looked for in PATH; these variables name them:
+  PROMQLTEST_DIR     folder of Prometheus's promql/promqltest/testdata
+  PROMETHEUS2        an older Prometheus, the client        (default prometheus)
+  PROMETHEUS3        today's Prometheus, the judge          (default prometheus3)
+  NODE_EXPORTER      node_exporter                          (default prometheus-node-exporter)
+  MINIO              MinIO, the bucket                      (default minio)
+  PYTHON             Python with duckdb and pyarrow         (default python3)
+  EPIMETHEUS         the binary under test                  (default: built here)";
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    match args.next().as_deref() {
+        Some("conformance") => conformance::run(),
+        Some("crash") => {
+            let rounds = args.next().map_or(Ok(200), |text| text.parse())?;
+            let binary = conformance::binary()?;
+            crash::run(&binary, rounds)
+        }
+        Some("help" | "--help" | "-h") | None => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        Some(other) => bail!("no such command: {other}\n\n{USAGE}"),
+    }
+}

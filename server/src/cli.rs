@@ -1,0 +1,223 @@
+//! The command line: what can be asked of the binary, and the help that teaches it.
+//!
+//! Flags carry Prometheus's style of names. A flag that is given wins over the configuration file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Long-term, multi-tenant store for Prometheus metrics.
+#[derive(Debug, Parser)]
+#[command(
+    name = "epimetheus",
+    version,
+    about = "Long-term, multi-tenant store for Prometheus metrics.",
+    long_about = "Epimetheus stores what Prometheus scrapes, for as long as you like.\n\n\
+        Point `remote_write` of an existing Prometheus at it, point Grafana at it as a Prometheus data source; \
+        old data lies as open Parquet in a folder or an S3 bucket. Without a subcommand it serves.",
+    after_long_help = "Examples:\n  \
+        epimetheus                                             serve; data under ./data, HTTP on :9009\n  \
+        epimetheus --bucket 's3://metrics?endpoint=http://127.0.0.1:9000&region=us-east-1'\n                                                         \
+        keep blocks in MinIO (keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)\n  \
+        epimetheus query instant http://127.0.0.1:9009 'up'    ask a running server\n  \
+        epimetheus blocks ls                                   what lies in ./data/bucket\n\n\
+        In prometheus.yml:\n  \
+        remote_write:\n    \
+          - url: http://127.0.0.1:9009/api/v1/push",
+    args_conflicts_with_subcommands = true
+)]
+pub(crate) struct Cli {
+    /// What to do; nothing means `serve`.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server (the default).
+    Serve(ServeArgs),
+    /// Ask a running server.
+    #[command(subcommand)]
+    Query(QueryCommand),
+    /// Look at the blocks in a bucket.
+    #[command(subcommand)]
+    Blocks(BlocksCommand),
+    /// Run test scripts.
+    #[command(subcommand)]
+    Test(TestCommand),
+    /// Mend the write-ahead log.
+    #[command(subcommand)]
+    Wal(WalCommand),
+}
+
+/// Flags of the server. Each has a key of the same path in the configuration file.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// Configuration file (YAML). Without one the defaults serve.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Folder for the write-ahead log, snapshots and, by default, the bucket. [default: ./data]
+    #[arg(long = "data.dir", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where blocks are kept: a folder, or `s3://NAME?endpoint=URL&region=REGION`. [default: the folder `bucket` in the data directory]
+    #[arg(long = "bucket", value_name = "FOLDER|URL")]
+    pub(crate) bucket: Option<String>,
+    /// Address for users: API, remote write, health, metrics. [default: 0.0.0.0:9009]
+    #[arg(long = "http.listen", value_name = "ADDRESS")]
+    pub(crate) http_listen: Option<String>,
+    /// Address for other nodes (opened when there are any). [default: 0.0.0.0:9095]
+    #[arg(long = "grpc.listen", value_name = "ADDRESS")]
+    pub(crate) grpc_listen: Option<String>,
+    /// Roles to run in this process. [default: all]
+    #[arg(long = "target", value_name = "ROLES")]
+    pub(crate) target: Option<String>,
+    /// Tell tenants apart by the header X-Scope-OrgID; without it, every request belongs to `anonymous`.
+    #[arg(long = "multi-tenancy")]
+    pub(crate) multi_tenancy: bool,
+    /// Drop whole blocks older than this (`15d`, `1y`). [default: keep for ever]
+    #[arg(long = "storage.retention", value_name = "DURATION")]
+    pub(crate) retention: Option<String>,
+    /// How far behind its newest sample a series may still be written. [default: 24h]
+    #[arg(long = "storage.out-of-order-time-window", value_name = "DURATION")]
+    pub(crate) out_of_order_time_window: Option<String>,
+    /// Longest a query looks back for the newest sample of a series. [default: 5m]
+    #[arg(long = "query.lookback-delta", value_name = "DURATION")]
+    pub(crate) lookback_delta: Option<String>,
+    /// Longest a query may run. [default: 2m]
+    #[arg(long = "query.timeout", value_name = "DURATION")]
+    pub(crate) query_timeout: Option<String>,
+    /// Most samples one query may hold in memory. [default: 50000000]
+    #[arg(long = "query.max-samples", value_name = "COUNT")]
+    pub(crate) query_max_samples: Option<usize>,
+    /// Most queries that run at once; more wait. [default: 20]
+    #[arg(long = "query.max-concurrency", value_name = "COUNT")]
+    pub(crate) query_max_concurrency: Option<usize>,
+    /// How often to scrape our own metrics into the store; 0s: never. [default: 15s]
+    #[arg(long = "self-scrape.interval", value_name = "DURATION")]
+    pub(crate) self_scrape_interval: Option<String>,
+    /// Features to switch on, separated by commas (Prometheus's names, such as promql-experimental-functions).
+    #[arg(long = "enable-feature", value_name = "FEATURES", value_delimiter = ',')]
+    pub(crate) enable_feature: Vec<String>,
+    /// Least severe messages to log. [default: info]
+    #[arg(long = "log.level", value_name = "LEVEL")]
+    pub(crate) log_level: Option<LogLevel>,
+}
+
+/// Severity of log messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Everything.
+    Debug,
+    /// What an operator wants to read.
+    Info,
+    /// What may need attention.
+    Warn,
+    /// What went wrong.
+    Error,
+}
+
+/// Output of `query`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// As PromQL writes values.
+    Promql,
+    /// As the API answers.
+    Json,
+}
+
+/// Questions to a running server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueryCommand {
+    /// Evaluate an expression at one time.
+    Instant {
+        /// Server, such as http://127.0.0.1:9009
+        server: String,
+        /// PromQL expression.
+        expr: String,
+        /// Evaluation time: RFC 3339 or Unix seconds. [default: now]
+        #[arg(long)]
+        time: Option<String>,
+        #[command(flatten)]
+        common: QueryArgs,
+    },
+    /// Evaluate an expression over a range of time.
+    Range {
+        /// Server, such as http://127.0.0.1:9009
+        server: String,
+        /// PromQL expression.
+        expr: String,
+        /// Start: RFC 3339 or Unix seconds. [default: 5 minutes before the end]
+        #[arg(long)]
+        start: Option<String>,
+        /// End: RFC 3339 or Unix seconds. [default: now]
+        #[arg(long)]
+        end: Option<String>,
+        /// Step, as a duration. [default: 1/250 of the range, at least 1 s]
+        #[arg(long)]
+        step: Option<String>,
+        #[command(flatten)]
+        common: QueryArgs,
+    },
+}
+
+/// What every question takes.
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// How to print the answer.
+    #[arg(long, short = 'o', value_enum, default_value = "promql")]
+    pub(crate) format: OutputFormat,
+    /// Tenant to ask as (header X-Scope-OrgID).
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// Where a bucket is.
+#[derive(Debug, Args)]
+pub(crate) struct BucketArgs {
+    /// Data directory whose `bucket` folder to read. [default: ./data]
+    #[arg(long = "data.dir", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Bucket: a folder, or `s3://NAME?endpoint=URL&region=REGION`.
+    #[arg(long = "bucket", value_name = "FOLDER|URL", conflicts_with = "data_dir")]
+    pub(crate) bucket: Option<String>,
+}
+
+/// Looks at blocks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlocksCommand {
+    /// List the live blocks of all tenants.
+    Ls(BucketArgs),
+    /// Read every block whole and check it; exits with 0 when all are sound.
+    Verify(BucketArgs),
+}
+
+/// Runs test scripts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TestCommand {
+    /// Run PromQL test scripts (Prometheus's test language) and count evaluations.
+    Promql {
+        /// Load the data through the whole server (remote write, heads, blocks) instead of from memory.
+        #[arg(long)]
+        storage: bool,
+        /// Print every failed evaluation.
+        #[arg(long, short)]
+        verbose: bool,
+        /// Script files, or folders of `*.test` files.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// Mends the write-ahead log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WalCommand {
+    /// Cut a damaged write-ahead log at the damage. What comes after is lost: the command says how much.
+    Repair {
+        /// Data directory. [default: ./data]
+        #[arg(long = "data.dir", value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+}

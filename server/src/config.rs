@@ -1,0 +1,482 @@
+//! The configuration: a YAML file whose keys are the flags' paths, flags over file over defaults.
+//!
+//! The only place that reads flags and files; roles get plain values. Unknown keys are errors. An error
+//! names file, line, key and what is expected.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::cli::{LogLevel, ServeArgs};
+use crate::duration;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file is not there or cannot be read.
+    #[error("{file}: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file says something that cannot be.
+    #[error("{file}:{line}:{column}: {key}{message}")]
+    File {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: u64,
+        /// Column, from 1.
+        column: u64,
+        /// "`key.path`: ", or empty.
+        key: String,
+        /// What is wrong and what is expected.
+        message: String,
+    },
+    /// A flag says something that cannot be.
+    #[error("--{flag}: {message}")]
+    Flag {
+        /// The flag, without dashes.
+        flag: &'static str,
+        /// What is wrong and what is expected.
+        message: String,
+    },
+}
+
+/// A duration in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileDuration(Duration);
+
+impl<'de> Deserialize<'de> for FileDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        duration::parse(&text)
+            .map(FileDuration)
+            .ok_or_else(|| serde::de::Error::custom(not_a_duration(&text)))
+    }
+}
+
+fn not_a_duration(text: &str) -> String {
+    format!("`{text}` is not a duration; expected something like 30s, 5m, 2h or 15d")
+}
+
+/// An address in the file.
+#[derive(Debug, Clone, Copy)]
+struct FileAddress(SocketAddr);
+
+impl<'de> Deserialize<'de> for FileAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_address(&text).map(FileAddress).map_err(serde::de::Error::custom)
+    }
+}
+
+/// `host:port` or `:port`.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let full = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.replace("localhost:", "127.0.0.1:")
+    };
+    full.parse()
+        .map_err(|_| format!("`{text}` is not an address; expected IP:PORT or :PORT, such as 0.0.0.0:9009"))
+}
+
+/// A level in the file.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FileLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    data: DataFile,
+    bucket: Option<String>,
+    http: ListenFile,
+    grpc: ListenFile,
+    target: Option<String>,
+    multi_tenancy: Option<bool>,
+    storage: StorageFile,
+    query: QueryFile,
+    limits: Limits,
+    self_scrape: SelfScrapeFile,
+    log: LogFile,
+    enable_feature: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DataFile {
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ListenFile {
+    listen: Option<FileAddress>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct StorageFile {
+    retention: Option<FileDuration>,
+    out_of_order_time_window: Option<FileDuration>,
+    query_overlap: Option<FileDuration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct QueryFile {
+    lookback_delta: Option<FileDuration>,
+    timeout: Option<FileDuration>,
+    max_samples: Option<usize>,
+    max_concurrency: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SelfScrapeFile {
+    interval: Option<FileDuration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LogFile {
+    level: Option<FileLevel>,
+}
+
+/// Limits of a tenant.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Most active series of a tenant; 0: no limit.
+    pub(crate) max_series: u64,
+    /// Samples per second a tenant may write; 0: no limit.
+    pub(crate) ingestion_rate: f64,
+    /// Most labels of a series.
+    pub(crate) max_label_names_per_series: usize,
+    /// Longest label name in bytes.
+    pub(crate) max_label_name_length: usize,
+    /// Longest label value in bytes.
+    pub(crate) max_label_value_length: usize,
+    /// Largest push request as sent, in bytes.
+    pub(crate) max_recv_msg_size: usize,
+    /// Largest push request decompressed, in bytes.
+    pub(crate) max_decoded_size: usize,
+    /// Most exemplars kept per tenant.
+    pub(crate) max_exemplars: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_series: 0,
+            ingestion_rate: 0.0,
+            max_label_names_per_series: 128,
+            max_label_name_length: 1024,
+            max_label_value_length: 8192,
+            max_recv_msg_size: 32 << 20,
+            max_decoded_size: 32 << 20,
+            max_exemplars: 100_000,
+        }
+    }
+}
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Where the log and snapshots are.
+    pub(crate) data_dir: PathBuf,
+    /// Where blocks are: a folder or a URL.
+    pub(crate) bucket: String,
+    /// Address for users.
+    pub(crate) http_listen: SocketAddr,
+    /// Address for nodes.
+    pub(crate) grpc_listen: SocketAddr,
+    /// Whether tenants are told apart.
+    pub(crate) multi_tenancy: bool,
+    /// Age at which blocks are dropped; `None`: never.
+    pub(crate) retention: Option<Duration>,
+    /// How late a sample may be.
+    pub(crate) out_of_order_time_window: Duration,
+    /// How long heads keep what blocks hold already.
+    pub(crate) query_overlap: Duration,
+    /// How far a query looks back.
+    pub(crate) lookback_delta: Duration,
+    /// How long a query may run.
+    pub(crate) query_timeout: Duration,
+    /// How many samples a query may hold.
+    pub(crate) query_max_samples: usize,
+    /// How many queries run at once.
+    pub(crate) query_max_concurrency: usize,
+    /// How often our own metrics are stored; `None`: never.
+    pub(crate) self_scrape_interval: Option<Duration>,
+    /// What is switched on.
+    pub(crate) features: Vec<String>,
+    /// Limits of every tenant.
+    pub(crate) limits: Limits,
+    /// Least severe messages to log.
+    pub(crate) log_level: LogLevel,
+}
+
+impl Config {
+    /// Reads the file, if one is named, and lays the flags over it.
+    pub(crate) fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
+        let file = match &args.config_file {
+            Some(path) => read_file(path)?,
+            None => File::default(),
+        };
+        let flag_duration = |flag: &'static str, value: &Option<String>| match value {
+            Some(text) => duration::parse(text)
+                .map(Some)
+                .ok_or_else(|| ConfigError::Flag { flag, message: not_a_duration(text) }),
+            None => Ok(None),
+        };
+        let flag_address = |flag: &'static str, value: &Option<String>| match value {
+            Some(text) => {
+                parse_address(text).map(Some).map_err(|message| ConfigError::Flag { flag, message })
+            }
+            None => Ok(None),
+        };
+        let in_file = |value: Option<FileDuration>| value.map(|d| d.0);
+
+        let data_dir = args.data_dir.clone().or(file.data.dir).unwrap_or_else(|| PathBuf::from("./data"));
+        let bucket = args
+            .bucket
+            .clone()
+            .or(file.bucket)
+            .unwrap_or_else(|| data_dir.join("bucket").to_string_lossy().into_owned());
+        let target = args.target.clone().or(file.target).unwrap_or_else(|| "all".to_owned());
+        if target != "all" {
+            return Err(ConfigError::Flag {
+                flag: "target",
+                message: format!("`{target}` is not available in this version; expected `all`"),
+            });
+        }
+        let mut features = file.enable_feature;
+        features.extend(args.enable_feature.iter().cloned());
+        let http_listen = flag_address("http.listen", &args.http_listen)?
+            .or(file.http.listen.map(|a| a.0))
+            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9009)));
+        let grpc_listen = flag_address("grpc.listen", &args.grpc_listen)?
+            .or(file.grpc.listen.map(|a| a.0))
+            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9095)));
+        let retention = flag_duration("storage.retention", &args.retention)?
+            .or(in_file(file.storage.retention))
+            .filter(|d| !d.is_zero());
+        let out_of_order_time_window =
+            flag_duration("storage.out-of-order-time-window", &args.out_of_order_time_window)?
+                .or(in_file(file.storage.out_of_order_time_window))
+                .unwrap_or(Duration::from_secs(24 * 3600));
+        let query_max_concurrency = args.query_max_concurrency.or(file.query.max_concurrency).unwrap_or(20);
+        if query_max_concurrency == 0 {
+            return Err(ConfigError::Flag {
+                flag: "query.max-concurrency",
+                message: "`0` would answer no query; expected 1 or more".to_owned(),
+            });
+        }
+        Ok(Config {
+            data_dir,
+            bucket,
+            http_listen,
+            grpc_listen,
+            multi_tenancy: args.multi_tenancy || file.multi_tenancy.unwrap_or(false),
+            retention,
+            out_of_order_time_window,
+            query_overlap: in_file(file.storage.query_overlap).unwrap_or(Duration::from_secs(2 * 3600)),
+            lookback_delta: flag_duration("query.lookback-delta", &args.lookback_delta)?
+                .or(in_file(file.query.lookback_delta))
+                .unwrap_or(Duration::from_secs(300)),
+            query_timeout: flag_duration("query.timeout", &args.query_timeout)?
+                .or(in_file(file.query.timeout))
+                .unwrap_or(Duration::from_secs(120)),
+            query_max_samples: args.query_max_samples.or(file.query.max_samples).unwrap_or(50_000_000),
+            query_max_concurrency,
+            self_scrape_interval: Some(
+                flag_duration("self-scrape.interval", &args.self_scrape_interval)?
+                    .or(in_file(file.self_scrape.interval))
+                    .unwrap_or(Duration::from_secs(15)),
+            )
+            .filter(|d| !d.is_zero()),
+            features,
+            limits: file.limits,
+            log_level: args.log_level.unwrap_or(match file.log.level {
+                Some(FileLevel::Debug) => LogLevel::Debug,
+                Some(FileLevel::Warn) => LogLevel::Warn,
+                Some(FileLevel::Error) => LogLevel::Error,
+                Some(FileLevel::Info) | None => LogLevel::Info,
+            }),
+        })
+    }
+
+    /// The flags in force, by name: what `/api/v1/status/flags` shows.
+    pub(crate) fn flags(&self) -> Vec<(String, String)> {
+        let none_is_zero = |d: Option<Duration>| d.map_or_else(|| "0s".to_owned(), duration::format);
+        [
+            ("bucket", self.bucket.clone()),
+            ("data.dir", self.data_dir.display().to_string()),
+            ("enable-feature", self.features.join(",")),
+            ("grpc.listen", self.grpc_listen.to_string()),
+            ("http.listen", self.http_listen.to_string()),
+            ("multi-tenancy", self.multi_tenancy.to_string()),
+            ("query.lookback-delta", duration::format(self.lookback_delta)),
+            ("query.max-concurrency", self.query_max_concurrency.to_string()),
+            ("query.max-samples", self.query_max_samples.to_string()),
+            ("query.timeout", duration::format(self.query_timeout)),
+            ("self-scrape.interval", none_is_zero(self.self_scrape_interval)),
+            ("storage.out-of-order-time-window", duration::format(self.out_of_order_time_window)),
+            ("storage.retention", none_is_zero(self.retention)),
+            ("target", "all".to_owned()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+
+    /// The configuration in force as YAML: what `/api/v1/status/config` shows. It holds no secrets: keys of
+    /// a bucket come from the environment alone.
+    pub(crate) fn to_yaml(&self) -> String {
+        let retention = self.retention.map_or_else(|| "0s".to_owned(), duration::format);
+        let l = &self.limits;
+        format!(
+            "data:\n  dir: {data:?}\nbucket: {bucket:?}\nhttp:\n  listen: \"{http}\"\ngrpc:\n  listen: \"{grpc}\"\n\
+             target: all\nmulti_tenancy: {tenancy}\nstorage:\n  retention: {retention}\n  \
+             out_of_order_time_window: {ooo}\n  query_overlap: {overlap}\nquery:\n  lookback_delta: {lookback}\n  \
+             timeout: {timeout}\n  max_samples: {samples}\n  max_concurrency: {concurrency}\nlimits:\n  \
+             max_series: {series}\n  ingestion_rate: {rate}\n  max_label_names_per_series: {names}\n  \
+             max_label_name_length: {name_length}\n  max_label_value_length: {value_length}\n  \
+             max_recv_msg_size: {recv}\n  max_decoded_size: {decoded}\n  max_exemplars: {exemplars}\n\
+             self_scrape:\n  interval: {scrape}\nenable_feature: [{features}]\n",
+            data = self.data_dir.display().to_string(),
+            bucket = self.bucket,
+            http = self.http_listen,
+            grpc = self.grpc_listen,
+            tenancy = self.multi_tenancy,
+            ooo = duration::format(self.out_of_order_time_window),
+            overlap = duration::format(self.query_overlap),
+            lookback = duration::format(self.lookback_delta),
+            timeout = duration::format(self.query_timeout),
+            samples = self.query_max_samples,
+            concurrency = self.query_max_concurrency,
+            series = l.max_series,
+            rate = l.ingestion_rate,
+            names = l.max_label_names_per_series,
+            name_length = l.max_label_name_length,
+            value_length = l.max_label_value_length,
+            recv = l.max_recv_msg_size,
+            decoded = l.max_decoded_size,
+            exemplars = l.max_exemplars,
+            scrape = self.self_scrape_interval.map_or_else(|| "0s".to_owned(), duration::format),
+            features = self.features.join(", "),
+        )
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the configuration is read before there is a runtime")]
+fn read_file(path: &Path) -> Result<File, ConfigError> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::Read { file: name.clone(), source })?;
+    parse_file(&name, &String::from_utf8_lossy(&bytes))
+}
+
+fn parse_file(name: &str, text: &str) -> Result<File, ConfigError> {
+    if text.trim().is_empty() {
+        return Ok(File::default());
+    }
+    serde_saphyr::from_str(text).map_err(|error| {
+        let location = error.location();
+        let (line, column) = location.map_or((1, 1), |l| (l.line(), l.column()));
+        let key = key_path(text, usize::try_from(line).unwrap_or(1));
+        let whole = error.without_snippet().to_string();
+        let message = whole.split(" at line ").next().unwrap_or(&whole).to_owned();
+        ConfigError::File {
+            file: name.to_owned(),
+            line,
+            column,
+            key: if key.is_empty() { key } else { format!("`{key}`: ") },
+            message,
+        }
+    })
+}
+
+/// The path of the key on `line` (from 1), found by indentation.
+fn key_path(text: &str, line: usize) -> String {
+    let mut path: Vec<&str> = Vec::new();
+    let mut indent_above = usize::MAX;
+    for text_line in text.lines().take(line).collect::<Vec<_>>().into_iter().rev() {
+        let trimmed = text_line.trim_start();
+        let indent = text_line.len() - trimmed.len();
+        if trimmed.is_empty() || trimmed.starts_with('#') || indent >= indent_above {
+            continue;
+        }
+        if let Some((key, _)) = trimmed.split_once(':') {
+            path.push(key.trim());
+            indent_above = indent;
+        }
+    }
+    path.reverse();
+    path.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse_file("e.yml", text).expect_err("must not parse").to_string()
+    }
+
+    #[test]
+    fn errors_name_file_line_key_and_what_is_expected() {
+        let wrong =
+            error("http:\n  listen: \"0.0.0.0:9009\"\nstorage:\n  # how long\n  retention: 15 days\n");
+        assert!(wrong.starts_with("e.yml:5:"), "{wrong}");
+        assert!(
+            wrong.contains("`storage.retention`: ") && wrong.contains("expected something like"),
+            "{wrong}"
+        );
+        let unknown = error("storage:\n  retentoin: 15d\n");
+        assert!(unknown.starts_with("e.yml:2:") && unknown.contains("retentoin"), "{unknown}");
+        assert!(unknown.contains("retention"), "says what is expected: {unknown}");
+        let address = error("http:\n  listen: nowhere\n");
+        assert!(address.contains("IP:PORT"), "{address}");
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_defaults_hold_without_one() {
+        let plain = Config::load(&ServeArgs::default()).unwrap();
+        assert_eq!(plain.http_listen.port(), 9009);
+        assert!(plain.bucket.ends_with("data/bucket"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("c.yml");
+        std::io::Write::write_all(
+            &mut std::fs::OpenOptions::new().create(true).write(true).truncate(true).open(&file).unwrap(),
+            b"storage:\n  retention: 30d\nhttp: { listen: ':1' }\n",
+        )
+        .unwrap();
+        let args =
+            ServeArgs { config_file: Some(file), retention: Some("1d".to_owned()), ..ServeArgs::default() };
+        let config = Config::load(&args).unwrap();
+        assert_eq!(config.retention, Some(Duration::from_secs(86400)));
+        assert_eq!(config.http_listen.port(), 1);
+        let bad = ServeArgs { retention: Some("soon".to_owned()), ..ServeArgs::default() };
+        assert!(Config::load(&bad).unwrap_err().to_string().starts_with("--storage.retention: `soon`"));
+    }
+
+    #[test]
+    fn the_shown_configuration_reads_back() {
+        let config = Config::load(&ServeArgs::default()).unwrap();
+        let file = parse_file("shown", &config.to_yaml()).unwrap();
+        assert_eq!(file.limits, config.limits);
+        assert_eq!(file.query.timeout, Some(FileDuration(config.query_timeout)));
+    }
+}
