@@ -4,13 +4,18 @@
 //! implements them, in this process or behind a connection, is decided where the roles are wired together.
 
 mod append;
+mod generated;
+pub mod remote_write;
 mod select;
+mod wire;
 
 pub use append::{
     AppendBatch, AppendError, AppendOutcome, AppendSamples, Column, ExemplarAppend, FloatColumns,
     HistogramAppend, MetadataAppend, NEW_SERIES, RejectReason, Rejection, SeriesRef,
 };
+pub use generated::{prometheus, write_v2};
 pub use select::{
     LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source,
     SourceError,
 };
+pub use wire::WireError;
