@@ -1,0 +1,220 @@
+//! The answer to a query, written piece by piece so that no answer is in memory twice.
+
+use std::sync::Arc;
+
+use model::FloatHistogram;
+use promql::{MatrixSeries, SampleValue, Value, VectorSample};
+
+use super::histogram::write_histogram;
+use super::number::{write_float, write_float_plain, write_seconds, write_timestamp};
+use super::text::{write_labels, write_string, write_strings};
+
+/// What follows the result: statistics as JSON (empty: none), warnings and infos.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    pub(crate) stats: Vec<u8>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) infos: Vec<String>,
+}
+
+/// Writes `{"status":"success","data":{"resultType":…,"result":…}}` in pieces.
+pub(crate) struct AnswerWriter {
+    value: Value,
+    tail: Tail,
+    next: usize,
+    done: bool,
+    stamps: Stamps,
+}
+
+impl AnswerWriter {
+    pub(crate) fn new(value: Value, tail: Tail) -> Self {
+        AnswerWriter { value, tail, next: 0, done: false, stamps: Stamps::default() }
+    }
+
+    /// The next piece, about `size` bytes or one series more; `None` after the last.
+    pub(crate) fn piece(&mut self, size: usize) -> Option<Vec<u8>> {
+        if self.done {
+            return None;
+        }
+        let mut out = Vec::with_capacity(size.min(4096));
+        if self.next == 0 {
+            out.extend_from_slice(b"{\"status\":\"success\",\"data\":{\"resultType\":\"");
+            out.extend_from_slice(match &self.value {
+                Value::Scalar { .. } => b"scalar".as_slice(),
+                Value::String { .. } => b"string",
+                Value::Vector(_) => b"vector",
+                Value::Matrix(_) => b"matrix",
+            });
+            out.extend_from_slice(b"\",\"result\":[");
+        }
+        let finished = match &self.value {
+            Value::Scalar { t, v } => {
+                write_seconds(&mut out, *t);
+                out.extend_from_slice(b",\"");
+                write_float_plain(&mut out, *v);
+                out.push(b'"');
+                true
+            }
+            Value::String { t, s } => {
+                write_seconds(&mut out, *t);
+                out.push(b',');
+                write_string(&mut out, s);
+                true
+            }
+            Value::Vector(samples) => {
+                let stamps = &mut self.stamps;
+                write_list(&mut out, samples, &mut self.next, size, |out, one| write_sample(out, one, stamps))
+            }
+            Value::Matrix(series) => {
+                let stamps = &mut self.stamps;
+                write_list(&mut out, series, &mut self.next, size, |out, one| write_series(out, one, stamps))
+            }
+        };
+        if finished {
+            self.done = true;
+            self.finish(&mut out);
+        }
+        Some(out)
+    }
+
+    fn finish(&self, out: &mut Vec<u8>) {
+        out.push(b']');
+        if !self.tail.stats.is_empty() {
+            out.extend_from_slice(b",\"stats\":");
+            out.extend_from_slice(&self.tail.stats);
+        }
+        out.push(b'}');
+        for (name, texts) in [("warnings", &self.tail.warnings), ("infos", &self.tail.infos)] {
+            if !texts.is_empty() {
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b"\":");
+                write_strings(out, texts);
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+/// Writes items from `next` on until `out` has `size` bytes; whether all are written.
+fn write_list<T>(
+    out: &mut Vec<u8>,
+    items: &[T],
+    next: &mut usize,
+    size: usize,
+    mut write: impl FnMut(&mut Vec<u8>, &T),
+) -> bool {
+    while let Some(item) = items.get(*next) {
+        if out.len() >= size {
+            return false;
+        }
+        if *next > 0 {
+            out.push(b',');
+        }
+        *next += 1;
+        write(out, item);
+    }
+    true
+}
+
+fn write_sample(out: &mut Vec<u8>, sample: &VectorSample, stamps: &mut Stamps) {
+    out.extend_from_slice(b"{\"metric\":");
+    write_labels(out, &sample.labels);
+    match &sample.value {
+        SampleValue::Float(v) => {
+            out.extend_from_slice(b",\"value\":");
+            stamps.rewind();
+            write_point(out, sample.t, *v, stamps);
+        }
+        SampleValue::Histogram(h) => {
+            out.extend_from_slice(b",\"histogram\":");
+            write_histogram_point(out, sample.t, h);
+        }
+    }
+    out.push(b'}');
+}
+
+fn write_series(out: &mut Vec<u8>, series: &MatrixSeries, stamps: &mut Stamps) {
+    out.extend_from_slice(b"{\"metric\":");
+    write_labels(out, &series.labels);
+    if !series.floats.is_empty() {
+        out.extend_from_slice(b",\"values\":[");
+        stamps.rewind();
+        for (i, (t, v)) in series.floats.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_point(out, *t, *v, stamps);
+        }
+        out.push(b']');
+    }
+    if !series.histograms.is_empty() {
+        out.extend_from_slice(b",\"histograms\":[");
+        for (i, (t, h)) in series.histograms.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_histogram_point(out, *t, h);
+        }
+        out.push(b']');
+    }
+    out.push(b'}');
+}
+
+#[inline]
+fn write_point(out: &mut Vec<u8>, t: i64, v: f64, stamps: &mut Stamps) {
+    stamps.write(out, t);
+    write_float(out, v);
+    out.extend_from_slice(b"\"]");
+}
+
+fn write_histogram_point(out: &mut Vec<u8>, t: i64, h: &Arc<FloatHistogram>) {
+    out.push(b'[');
+    write_timestamp(out, t);
+    out.push(b',');
+    write_histogram(out, h);
+    out.push(b']');
+}
+
+/// The text of the timestamps of the series before: series of one answer mostly share their steps.
+#[derive(Default)]
+struct Stamps {
+    /// Ascending, with the end of each one's text.
+    ends: Vec<(i64, u32)>,
+    text: Vec<u8>,
+    at: usize,
+}
+
+impl Stamps {
+    /// Starts with the next series.
+    fn rewind(&mut self) {
+        self.at = 0;
+    }
+
+    /// Writes `[time,"`.
+    #[inline]
+    fn write(&mut self, out: &mut Vec<u8>, t: i64) {
+        while let Some((known, end)) = self.ends.get(self.at).copied() {
+            if known > t {
+                break;
+            }
+            let start = if self.at == 0 { 0 } else { self.ends[self.at - 1].1 };
+            self.at += 1;
+            if known == t {
+                out.extend_from_slice(&self.text[start as usize..end as usize]);
+                return;
+            }
+        }
+        let start = out.len();
+        out.push(b'[');
+        write_timestamp(out, t);
+        out.extend_from_slice(b",\"");
+        // a longer row of the same steps; others are written anew each time
+        if self.at == self.ends.len() && self.ends.last().is_none_or(|(last, _)| *last < t) && self.at < 20_000
+        {
+            self.text.extend_from_slice(&out[start..]);
+            self.ends.push((t, self.text.len() as u32));
+            self.at += 1;
+        }
+    }
+}
