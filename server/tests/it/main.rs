@@ -1,0 +1,12 @@
+//! The binary itself, over real HTTP, with real files: what a user would see.
+
+#![expect(clippy::disallowed_methods, reason = "tests watch the process from outside, in real time")]
+
+mod crash;
+mod deploy;
+mod lifecycle;
+mod malformed;
+mod process;
+mod s3;
+mod tenants;
+mod write;
