@@ -11,7 +11,6 @@ pub struct SeriesId(pub u64);
 
 impl SeriesId {
     /// The slot (0..4096) the series falls into: the top 12 bits.
-    #[expect(clippy::cast_possible_truncation, reason = "12 bits fit 16")]
     pub fn slot(self) -> u16 {
         (self.0 >> (64 - SLOT_BITS)) as u16
     }

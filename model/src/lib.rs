@@ -24,7 +24,7 @@ pub use histogram::{
     MAX_EXPONENTIAL_SCHEMA, MIN_EXPONENTIAL_SCHEMA, Span,
 };
 pub use ids::{BlockId, GroupId, LogPosition, NodeId, SeriesId, SlotRange};
-pub use labels::{BUCKET_LABEL, Labels, LabelsBuilder, LabelsError, METRIC_NAME, QUANTILE_LABEL};
+pub use labels::{BUCKET_LABEL, Labels, LabelsBuilder, LabelsError, LabelsIter, METRIC_NAME, QUANTILE_LABEL};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};

@@ -28,7 +28,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// A number that only goes up.
-    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 may round")]
+    
     pub(crate) fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
         Reading { name, help, counter: true, values: vec![(Vec::new(), value as f64)] }
     }
@@ -39,13 +39,13 @@ impl Reading {
     }
 
     /// A number that goes up and down.
-    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 may round")]
+    
     pub(crate) fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
         Reading { name, help, counter: false, values: vec![(Vec::new(), value as f64)] }
     }
 
     /// Counters by one label.
-    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 may round")]
+    
     pub(crate) fn counters(
         name: &'static str,
         help: &'static str,
@@ -57,7 +57,7 @@ impl Reading {
     }
 
     /// Gauges by one label.
-    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 may round")]
+    
     pub(crate) fn gauges(
         name: &'static str,
         help: &'static str,

@@ -88,7 +88,12 @@ impl Load {
                     .as_array()
                     .unwrap()
                     .iter()
-                    .map(|p| ((p[0].as_f64().unwrap() * 1000.0).round() as i64, p[1].as_str().unwrap().parse().unwrap()))
+                    .map(|p| {
+                        (
+                            (p[0].as_f64().unwrap() * 1000.0).round() as i64,
+                            p[1].as_str().unwrap().parse().unwrap(),
+                        )
+                    })
                     .collect();
                 assert!(found.insert(i, samples).is_none(), "crash_{writer}{{i=\"{i}\"}} is there twice");
             }
@@ -96,12 +101,26 @@ impl Load {
                 let samples = found.remove(&i).unwrap_or_default();
                 for (k, (t, v)) in samples.iter().enumerate() {
                     let sequence = k as i64;
-                    assert_eq!(*t, self.start_ms + sequence * STEP_MS, "writer {writer} series {i}: lost or doubled at {sequence} of {done}");
-                    assert_eq!(*v, value(writer, i, sequence), "writer {writer} series {i}: altered at {sequence}");
+                    assert_eq!(
+                        *t,
+                        self.start_ms + sequence * STEP_MS,
+                        "writer {writer} series {i}: lost or doubled at {sequence} of {done}"
+                    );
+                    assert_eq!(
+                        *v,
+                        value(writer, i, sequence),
+                        "writer {writer} series {i}: altered at {sequence}"
+                    );
                 }
                 let present = samples.len() as i64;
-                assert!(present >= done, "writer {writer} series {i}: {present} present, {done} acknowledged");
-                assert!(present <= done + 1, "writer {writer} series {i}: {present} present, {done} acknowledged");
+                assert!(
+                    present >= done,
+                    "writer {writer} series {i}: {present} present, {done} acknowledged"
+                );
+                assert!(
+                    present <= done + 1,
+                    "writer {writer} series {i}: {present} present, {done} acknowledged"
+                );
             }
         }
     }
@@ -151,7 +170,10 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
             thread.join().unwrap();
         }
         load.check(&server);
-        println!("round {round}: {} requests acknowledged so far, all there", load.acknowledged.load(Ordering::SeqCst));
+        println!(
+            "round {round}: {} requests acknowledged so far, all there",
+            load.acknowledged.load(Ordering::SeqCst)
+        );
     }
     assert!(server.terminate(), "{}", server.log());
 }

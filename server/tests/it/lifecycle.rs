@@ -16,7 +16,8 @@ fn data_survives_restarts_and_reads_the_same_from_heads_and_blocks() {
     let mut server = Server::start(dir.path(), &[]);
     for step in 0..600 {
         let t = start + step * 15_000;
-        let series: Vec<_> = (0..20).map(|i| named("m", i, vec![(t, (i as i64 * step) as f64 / 10.0)])).collect();
+        let series: Vec<_> =
+            (0..20).map(|i| named("m", i, vec![(t, (i as i64 * step) as f64 / 10.0)])).collect();
         push(&server, &series);
     }
     let end = start + 599 * 15_000;
@@ -83,5 +84,8 @@ fn a_wrong_configuration_is_named_and_the_server_does_not_start() {
     let output = Command::new(binary()).arg("--config.file").arg(&file).output().unwrap();
     assert!(!output.status.success());
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("e.yml:2:") && text.contains("`storage.retention`") && text.contains("expected"), "{text}");
+    assert!(
+        text.contains("e.yml:2:") && text.contains("`storage.retention`") && text.contains("expected"),
+        "{text}"
+    );
 }

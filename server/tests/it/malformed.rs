@@ -47,10 +47,7 @@ const KINDS: [Kind; 10] = [
     ("empty label name", 400, |_, now| {
         (
             HEADERS_1.to_vec(),
-            snappy(&encode(&[(
-                vec![("", "x".to_owned()), ("__name__", "m".to_owned())],
-                vec![(now, 1.0)],
-            )])),
+            snappy(&encode(&[(vec![("", "x".to_owned()), ("__name__", "m".to_owned())], vec![(now, 1.0)])])),
         )
     }),
     ("the same label twice", 400, |_, now| {

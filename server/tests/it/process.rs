@@ -57,7 +57,9 @@ fn agent() -> ureq::Agent {
 
 /// Percent-encodes for a query string.
 pub(crate) fn escape(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 impl Server {
@@ -132,7 +134,8 @@ impl Server {
     }
 
     pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        self.try_request(method, path, headers, body).unwrap_or_else(|e| panic!("{path}: {e}\n{}", self.log()))
+        self.try_request(method, path, headers, body)
+            .unwrap_or_else(|e| panic!("{path}: {e}\n{}", self.log()))
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {

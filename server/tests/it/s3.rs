@@ -26,7 +26,8 @@ fn serve_s3(root: &Path) -> (tokio::runtime::Runtime, u16) {
             let service = service.clone();
             tokio::spawn(async move {
                 let io = hyper_util::rt::TokioIo::new(socket);
-                let server = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
+                let server =
+                    hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
                 // The product may close connections as it likes.
                 let _closed = server.serve_connection(io, service).await;
             });
@@ -49,11 +50,13 @@ fn blocks_in_an_s3_bucket_read_the_same_after_the_local_data_is_gone() {
     for step in 0..100 {
         push(&server, &[named("m", 1, vec![(now - 1_000_000 + step * 10_000, step as f64)])]);
     }
-    let before = server.query("sum_over_time(m[1h:10s])", now).to_string() + &server.query("m[1h]", now).to_string();
+    let before =
+        server.query("sum_over_time(m[1h:10s])", now).to_string() + &server.query("m[1h]", now).to_string();
     assert_eq!(server.request("POST", "/ingester/flush", &[], b"").status, 204);
     assert!(server.terminate());
 
     let server = Server::start_on(free_port(), &dir.path().join("b"), &[&bucket], &env);
-    let after = server.query("sum_over_time(m[1h:10s])", now).to_string() + &server.query("m[1h]", now).to_string();
+    let after =
+        server.query("sum_over_time(m[1h:10s])", now).to_string() + &server.query("m[1h]", now).to_string();
     assert_eq!(after, before, "another node, nothing but the bucket");
 }
