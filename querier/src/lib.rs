@@ -1,6 +1,23 @@
 //! Answers: merges heads and blocks, evaluates PromQL, speaks Prometheus's HTTP API.
+//!
+//! A query reads one [`proto::Source`] per tenant, made of several by [`MergedSource`]. [`routes`] is the API
+//! over an [`Api`]; whose data a request may see is decided once, by the function the server gives it.
 
+mod active;
+mod admission;
+mod api;
+mod error;
+mod http;
 mod json;
+mod language;
 mod merge;
+mod metrics;
+mod status;
 
+pub use active::ActiveQuery;
+pub use api::{Api, ApiConfig, ApiLimits, SourceOf, TenantOf};
+pub use error::ApiError;
+pub use http::{fuzz_form, fuzz_time, routes};
 pub use merge::MergedSource;
+pub use metrics::{EndpointMetrics, QueryMetrics, SECONDS_BOUNDS};
+pub use status::{BuildInfo, NameCount, RuntimeInfo, StatusSource, TsdbStatus, WalReplay};

@@ -77,6 +77,11 @@ impl AnswerWriter {
         Some(out)
     }
 
+    /// Whether all is written.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
     fn finish(&self, out: &mut Vec<u8>) {
         out.push(b']');
         if !self.tail.stats.is_empty() {
@@ -210,7 +215,9 @@ impl Stamps {
         write_timestamp(out, t);
         out.extend_from_slice(b",\"");
         // a longer row of the same steps; others are written anew each time
-        if self.at == self.ends.len() && self.ends.last().is_none_or(|(last, _)| *last < t) && self.at < 20_000
+        if self.at == self.ends.len()
+            && self.ends.last().is_none_or(|(last, _)| *last < t)
+            && self.at < 20_000
         {
             self.text.extend_from_slice(&out[start..]);
             self.ends.push((t, self.text.len() as u32));

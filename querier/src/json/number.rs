@@ -63,7 +63,12 @@ pub(crate) fn write_timestamp(out: &mut Vec<u8>, t: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(magnitude / 1000).as_bytes());
     let fraction = (magnitude % 1000) as u16;
     if fraction != 0 {
-        let digits = [b'.', b'0' + (fraction / 100) as u8, b'0' + (fraction / 10 % 10) as u8, b'0' + (fraction % 10) as u8];
+        let digits = [
+            b'.',
+            b'0' + (fraction / 100) as u8,
+            b'0' + (fraction / 10 % 10) as u8,
+            b'0' + (fraction % 10) as u8,
+        ];
         out.extend_from_slice(&digits);
     }
 }
@@ -100,7 +105,14 @@ mod tests {
     /// The same by the standard library's digits, without any shortcut.
     fn slow(v: f64) -> String {
         if !v.is_finite() {
-            return if v.is_nan() { "NaN" } else if v > 0.0 { "+Inf" } else { "-Inf" }.to_string();
+            return if v.is_nan() {
+                "NaN"
+            } else if v > 0.0 {
+                "+Inf"
+            } else {
+                "-Inf"
+            }
+            .to_string();
         }
         let magnitude = v.abs();
         if magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {

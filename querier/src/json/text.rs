@@ -99,10 +99,7 @@ mod tests {
         );
         let mut out = Vec::new();
         write_labels(&mut out, &Labels::new([("a", text)]).unwrap());
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "{\"a\":\"<&>\\\"\\\\\\n\\t\\r\u{2028}é\\u0001\u{7f}\"}"
-        );
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"a\":\"<&>\\\"\\\\\\n\\t\\r\u{2028}é\\u0001\u{7f}\"}");
     }
 
     proptest! {

@@ -87,7 +87,8 @@ impl Output {
             batch.values.append(&mut input.values);
             let histograms = batch.histograms.len();
             batch.histograms.append(&mut input.histograms);
-            let vectors = input.vectors.into_iter().map(|v| shared(&mut batch.vectors, &mut known, v)).collect();
+            let vectors =
+                input.vectors.into_iter().map(|v| shared(&mut batch.vectors, &mut known, v)).collect();
             moves.push((values, histograms, vectors));
         }
         Output { batch, moves, plans: HashMap::new() }
@@ -193,8 +194,11 @@ fn shared(
     known: &mut HashMap<(usize, TimestampMs, TimestampMs), Vec<usize>>,
     vector: Arc<[TimestampMs]>,
 ) -> usize {
-    let key =
-        (vector.len(), vector.first().copied().unwrap_or_default(), vector.last().copied().unwrap_or_default());
+    let key = (
+        vector.len(),
+        vector.first().copied().unwrap_or_default(),
+        vector.last().copied().unwrap_or_default(),
+    );
     let candidates = known.entry(key).or_default();
     let same = |i: &&usize| Arc::ptr_eq(&vectors[**i], &vector) || vectors[**i] == vector;
     if let Some(i) = candidates.iter().find(same) {

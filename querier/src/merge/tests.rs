@@ -94,11 +94,7 @@ impl Source for Fixed {
         Ok(out)
     }
 
-    async fn metadata(
-        &self,
-        _: &TenantId,
-        _: Option<&str>,
-    ) -> Result<Vec<(String, Metadata)>, SourceError> {
+    async fn metadata(&self, _: &TenantId, _: Option<&str>) -> Result<Vec<(String, Metadata)>, SourceError> {
         Ok(self.metadata.clone())
     }
 
@@ -248,8 +244,10 @@ fn steps(range: Range<i64>, value: f64) -> Samples {
 
 #[test]
 fn a_part_read_alone_is_passed_through_untouched() {
-    let blocks = Fixed { floats: (0..4).map(|i| (labels(i), steps(0..10, 1.0))).collect(), ..Fixed::default() };
-    let head = Fixed { floats: (2..6).map(|i| (labels(i), steps(10..20, 2.0))).collect(), ..Fixed::default() };
+    let blocks =
+        Fixed { floats: (0..4).map(|i| (labels(i), steps(0..10, 1.0))).collect(), ..Fixed::default() };
+    let head =
+        Fixed { floats: (2..6).map(|i| (labels(i), steps(10..20, 2.0))).collect(), ..Fixed::default() };
     let source = merged(vec![head, blocks]);
     let selection = run(source.select(&request())).unwrap();
     // the last source's order, then what others add
@@ -308,7 +306,8 @@ fn lists_are_united_sorted_and_cut() {
 
 #[test]
 fn metadata_and_exemplars_are_each_told_once() {
-    let about = |help: &str| Metadata { metric_type: MetricType::Gauge, help: help.into(), unit: String::new() };
+    let about =
+        |help: &str| Metadata { metric_type: MetricType::Gauge, help: help.into(), unit: String::new() };
     let exemplar = |t, v: &str| Exemplar { labels: Labels::new([("id", v)]).unwrap(), value: 1.0, t };
     let of = |metadata: Vec<(&str, &str)>, exemplars: Vec<Exemplar>| Fixed {
         metadata: metadata.into_iter().map(|(n, h)| (n.to_string(), about(h))).collect(),

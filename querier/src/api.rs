@@ -1,0 +1,121 @@
+//! What the HTTP API works with: the engine, the sources, limits and counters. One per server.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use model::TenantId;
+use promql::Engine;
+use proto::Source;
+use runtime::Runtime;
+
+use crate::active::{ActiveQueries, ActiveQuery};
+use crate::admission::Admission;
+use crate::metrics::{QueryMetrics, Recorder};
+use crate::status::StatusSource;
+
+/// Finds out whose request it is; refuses with a status and a text.
+pub type TenantOf = dyn Fn(&HeaderMap) -> Result<TenantId, (StatusCode, String)> + Send + Sync;
+/// Gives what a tenant's queries read.
+pub type SourceOf = dyn Fn(&TenantId) -> Arc<dyn Source> + Send + Sync;
+
+/// Bounds of the API.
+#[derive(Debug, Clone)]
+pub struct ApiLimits {
+    /// Queries evaluated at a time.
+    pub queries_running_max: usize,
+    /// Queries that wait for that; one more is refused with 503.
+    pub queries_waiting_max: usize,
+    /// Listings (series, labels, values, metadata, exemplars) at a time.
+    pub listings_running_max: usize,
+    /// Listings that wait for that.
+    pub listings_waiting_max: usize,
+    /// Most entries a listing returns, whatever `limit` says; a warning tells when it cut.
+    pub entries_max: usize,
+    /// Largest form in bytes.
+    pub form_bytes_max: usize,
+    /// Most series one selector of a query may match; 0: no limit.
+    pub series_max: usize,
+}
+
+impl Default for ApiLimits {
+    fn default() -> Self {
+        ApiLimits {
+            queries_running_max: 20,
+            queries_waiting_max: 200,
+            listings_running_max: 20,
+            listings_waiting_max: 200,
+            entries_max: 1_000_000,
+            form_bytes_max: 10 << 20,
+            series_max: 0,
+        }
+    }
+}
+
+/// What an [`Api`] is made of.
+pub struct ApiConfig {
+    /// Clock and CPU pool.
+    pub runtime: Runtime,
+    /// Evaluates queries.
+    pub engine: Engine,
+    /// What a tenant's queries read.
+    pub source: Box<SourceOf>,
+    /// Whose request it is.
+    pub tenant: Box<TenantOf>,
+    /// What the status endpoints show.
+    pub status: Arc<dyn StatusSource>,
+    /// Bounds.
+    pub limits: ApiLimits,
+}
+
+/// The state behind the routes.
+pub struct Api {
+    pub(crate) runtime: Runtime,
+    pub(crate) engine: Engine,
+    pub(crate) source: Box<SourceOf>,
+    pub(crate) tenant: Box<TenantOf>,
+    pub(crate) status: Arc<dyn StatusSource>,
+    pub(crate) limits: ApiLimits,
+    pub(crate) queries: Admission,
+    pub(crate) listings: Admission,
+    pub(crate) active: ActiveQueries,
+    pub(crate) recorder: Recorder,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// Ready to be served by [`crate::routes`].
+    pub fn new(config: ApiConfig) -> Arc<Self> {
+        let ApiConfig { runtime, engine, source, tenant, status, limits } = config;
+        Arc::new(Api {
+            queries: Admission::new("queries", limits.queries_running_max, limits.queries_waiting_max),
+            listings: Admission::new("listings", limits.listings_running_max, limits.listings_waiting_max),
+            runtime,
+            engine,
+            source,
+            tenant,
+            status,
+            limits,
+            active: ActiveQueries::default(),
+            recorder: Recorder::default(),
+        })
+    }
+
+    /// The counters now.
+    pub fn metrics(&self) -> QueryMetrics {
+        let mut metrics = self.recorder.snapshot();
+        metrics.active = self.active.count();
+        metrics.waiting = self.queries.waiting();
+        metrics
+    }
+
+    /// The queries under way, oldest first.
+    pub fn active_queries(&self) -> Vec<ActiveQuery> {
+        self.active.list()
+    }
+}

@@ -1,0 +1,186 @@
+//! Prometheus's HTTP API: routes, and what every request goes through.
+//!
+//! Order: tenant, then readiness, then the form, then limits, then the handler. Errors are always the JSON
+//! envelope. The same routes lie at `/api/v1` (Prometheus's flavour) and `/prometheus/api/v1` (Mimir's):
+//! they differ in `buildinfo` alone, by which Grafana tells the two.
+
+mod form;
+mod listing;
+mod query;
+mod reply;
+mod rules;
+mod status;
+mod time;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+use http::HeaderMap;
+use model::TenantId;
+use runtime::Moment;
+
+use crate::{Api, ApiError};
+pub(crate) use form::Form;
+pub(crate) use reply::Reply;
+
+pub use form::fuzz_form;
+pub use time::fuzz_time;
+
+/// A request whose tenant is known and whose form is read.
+pub(crate) struct Call {
+    pub(crate) tenant: TenantId,
+    pub(crate) form: Form,
+    pub(crate) path: String,
+    pub(crate) since: Moment,
+}
+
+/// Which base path a request came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    Prometheus,
+    Mimir,
+}
+
+/// The API at `/api/v1` and `/prometheus/api/v1`.
+pub fn routes(api: Arc<Api>) -> Router {
+    let both = flavoured(Flavour::Prometheus)
+        .into_iter()
+        .map(|(path, route)| (format!("/api/v1{path}"), route))
+        .chain(
+            flavoured(Flavour::Mimir)
+                .into_iter()
+                .map(|(path, route)| (format!("/prometheus/api/v1{path}"), route)),
+        );
+    both.fold(Router::new(), |router, (path, route)| router.route(&path, route)).with_state(api)
+}
+
+fn flavoured(flavour: Flavour) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    vec![
+        ("/query", both("query", query::instant)),
+        ("/query_range", both("query_range", query::range)),
+        ("/query_exemplars", both("query_exemplars", listing::exemplars)),
+        ("/format_query", both("format_query", query::format)),
+        ("/series", both("series", listing::series)),
+        ("/labels", both("labels", listing::label_names)),
+        ("/label/{name}/values", only_get("label_values", listing::label_values)),
+        ("/metadata", only_get("metadata", listing::metadata)),
+        ("/rules", only_get("rules", rules::rules)),
+        ("/alerts", only_get("alerts", rules::alerts)),
+        ("/alertmanagers", only_get("alertmanagers", rules::alertmanagers)),
+        ("/targets", only_get("targets", rules::targets)),
+        ("/targets/metadata", only_get("targets_metadata", rules::target_metadata)),
+        ("/scrape_pools", only_get("scrape_pools", rules::scrape_pools)),
+        ("/notifications", only_get("notifications", rules::notifications)),
+        (
+            "/status/buildinfo",
+            match flavour {
+                Flavour::Prometheus => only_get("buildinfo", status::build_info),
+                Flavour::Mimir => only_get("buildinfo", status::build_info_with_features),
+            },
+        ),
+        ("/status/runtimeinfo", only_get("runtimeinfo", status::runtime_info)),
+        ("/status/tsdb", only_get("tsdb", status::tsdb)),
+        ("/status/flags", only_get("flags", status::flags)),
+        ("/status/config", only_get("config", status::config)),
+        ("/status/walreplay", get(wal_replay)),
+        ("/features", only_get("features", status::features)),
+    ]
+}
+
+fn only_get<H, F>(endpoint: &'static str, handler: H) -> MethodRouter<Arc<Api>>
+where
+    H: Fn(Arc<Api>, Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Reply, ApiError>> + Send + 'static,
+{
+    get(move |State(api): State<Arc<Api>>, request: Request| serve(endpoint, api, request, handler))
+}
+
+fn both<H, F>(endpoint: &'static str, handler: H) -> MethodRouter<Arc<Api>>
+where
+    H: Fn(Arc<Api>, Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Reply, ApiError>> + Send + 'static,
+{
+    let posted = handler.clone();
+    only_get(endpoint, handler)
+        .post(move |State(api): State<Arc<Api>>, request: Request| serve(endpoint, api, request, posted))
+}
+
+/// Counts a request when it ends, also when the client goes away before.
+struct Counted {
+    api: Arc<Api>,
+    endpoint: &'static str,
+    since: Moment,
+    status: u16,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.api.recorder.request(self.endpoint, self.status, self.api.runtime.monotonic().since(self.since));
+    }
+}
+
+async fn serve<H, F>(
+    endpoint: &'static str,
+    api: Arc<Api>,
+    request: Request,
+    handler: H,
+) -> axum::response::Response
+where
+    H: Fn(Arc<Api>, Call) -> F,
+    F: Future<Output = Result<Reply, ApiError>>,
+{
+    let since = api.runtime.monotonic();
+    let mut counted = Counted { api: Arc::clone(&api), endpoint, since, status: 499 };
+    let result = match open(&api, request, since).await {
+        Ok(call) => handler(Arc::clone(&api), call).await,
+        Err(reply) => reply,
+    };
+    let reply = result.unwrap_or_else(|error| {
+        if matches!(error, ApiError::Internal(_)) {
+            tracing::error!(endpoint, %error, "request failed");
+        }
+        Reply::error(&error)
+    });
+    counted.status = reply.status();
+    reply.into_response(&api)
+}
+
+/// What precedes every handler; `Err` is the answer already.
+async fn open(api: &Api, request: Request, since: Moment) -> Result<Call, Result<Reply, ApiError>> {
+    let (parts, body) = request.into_parts();
+    let tenant = (api.tenant)(&parts.headers)
+        .map_err(|(status, text)| Err(ApiError::Refused { status: status.as_u16(), text }))?;
+    if !api.status.ready() {
+        return Err(Ok(Reply::not_ready(api.status.stopping())));
+    }
+    let posted = match is_form(&parts.headers) {
+        true => axum::body::to_bytes(body, api.limits.form_bytes_max).await.map_err(|_| {
+            Err(ApiError::BadData(format!(
+                "error parsing form values: the form cannot be read or is larger than {} bytes",
+                api.limits.form_bytes_max
+            )))
+        })?,
+        false => Bytes::new(),
+    };
+    let form = Form::parse(&posted, parts.uri.query().unwrap_or(""));
+    Ok(Call { tenant, form, path: parts.uri.path().to_owned(), since })
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let media_type = media_type.split(';').next().unwrap_or("").trim();
+    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// Answers before the server is ready: this is how one looks at what it waits for.
+async fn wal_replay(State(api): State<Arc<Api>>, request: Request) -> axum::response::Response {
+    let reply = match (api.tenant)(request.headers()) {
+        Ok(_) => status::wal_replay(&api),
+        Err((status, text)) => Reply::error(&ApiError::Refused { status: status.as_u16(), text }),
+    };
+    reply.into_response(&api)
+}

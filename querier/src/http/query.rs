@@ -1,0 +1,215 @@
+//! Evaluating and laying out queries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use promql::{Answer, QueryRequest, QueryStats, Value};
+
+use super::reply::shown;
+use super::time::{Time, parse_duration, parse_limit, parse_time, parse_time_parameter, quote};
+use super::{Call, Reply};
+use crate::json::{AnswerWriter, Tail, write_float, write_seconds, write_string};
+use crate::{Api, ApiError, language};
+
+/// Most steps of one range query, the first not counted.
+const STEPS_MAX: i128 = 11_000;
+/// Answers with more samples than this are written on the CPU pool.
+const SAMPLES_INLINE_MAX: usize = 2_000;
+/// What a listing or an answer says that `limit` cut.
+pub(super) const TRUNCATED: &str = "results truncated due to limit";
+
+/// When a query is evaluated.
+enum Times {
+    Instant(i64),
+    Range { start: i64, end: i64, step: i64 },
+}
+
+/// What both kinds of query take.
+struct Options {
+    limit: usize,
+    timeout: Option<i64>,
+    lookback_ms: Option<i64>,
+    stats: String,
+}
+
+pub(super) async fn instant(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    let form = &call.form;
+    let limit = parse_limit(form.get("limit")).map_err(|e| ApiError::parameter("limit", e))?;
+    let now = Time::from_ms(api.runtime.now_ms());
+    let time =
+        parse_time_parameter("time", form.get("time"), now).map_err(|e| ApiError::parameter("time", e))?;
+    let options = options(&call, limit)?;
+    run(api, &call, "query", Times::Instant(time.ms()), options).await
+}
+
+pub(super) async fn range(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    let form = &call.form;
+    let limit = parse_limit(form.get("limit")).map_err(|e| ApiError::parameter("limit", e))?;
+    let time = |name: &str| parse_time(form.get(name)).map_err(|e| ApiError::parameter(name, e));
+    let (start, end) = (time("start")?, time("end")?);
+    if end < start {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step = parse_duration(form.get("step")).map_err(|e| ApiError::parameter("step", e))?;
+    // steps are whole milliseconds, and less than one is none
+    if step < 1_000_000 {
+        return Err(ApiError::parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
+    if (end.0 - start.0) / i128::from(step) > STEPS_MAX {
+        return Err(ApiError::BadData(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+             (?step=XX)"
+                .to_owned(),
+        ));
+    }
+    let options = options(&call, limit)?;
+    let times = Times::Range { start: start.ms(), end: end.ms(), step: step / 1_000_000 };
+    run(api, &call, "query_range", times, options).await
+}
+
+fn options(call: &Call, limit: usize) -> Result<Options, ApiError> {
+    let form = &call.form;
+    let timeout = match form.get("timeout") {
+        "" => None,
+        text => Some(parse_duration(text).map_err(|e| ApiError::parameter("timeout", e))?),
+    };
+    let lookback_ms = match form.get("lookback_delta") {
+        "" => None,
+        text => {
+            let nanos = parse_duration(text)
+                .map_err(|e| ApiError::BadData(format!("error parsing lookback delta duration: {e}")))?;
+            Some(nanos / 1_000_000).filter(|ms| *ms > 0)
+        }
+    };
+    Ok(Options { limit, timeout, lookback_ms, stats: form.get("stats").to_owned() })
+}
+
+async fn run(
+    api: Arc<Api>,
+    call: &Call,
+    endpoint: &'static str,
+    times: Times,
+    options: Options,
+) -> Result<Reply, ApiError> {
+    let expr = call.form.get("query");
+    let allowed = api.engine.options().timeout;
+    let timeout = match options.timeout {
+        Some(nanos) if nanos <= 0 => {
+            language::parse(expr, api.engine.options().features)
+                .map_err(|e| ApiError::parameter("query", e))?;
+            return Err(ApiError::Timeout("query timed out in query execution".to_owned()));
+        }
+        Some(nanos) => allowed.min(Duration::from_nanos(nanos.unsigned_abs())),
+        None => allowed,
+    };
+    let _listed = api.active.add(&call.tenant, endpoint, expr, call.since);
+    let queued = api.runtime.monotonic();
+    let _running = api
+        .runtime
+        .timeout(timeout, api.queries.enter())
+        .await
+        .map_err(|_| ApiError::Timeout("query timed out in query queue".to_owned()))??;
+    let started = api.runtime.monotonic();
+    let waited = started.since(queued);
+
+    let request = QueryRequest {
+        lookback_delta_ms: options.lookback_ms,
+        timeout: Some(timeout.saturating_sub(waited)),
+        series_max: api.limits.series_max,
+        per_step_stats: options.stats == "all",
+        ..QueryRequest::new(call.tenant.clone(), expr)
+    };
+    let source = (api.source)(&call.tenant);
+    let Answer { mut value, mut warnings, infos, stats } = match times {
+        Times::Instant(at) => api.engine.instant(source, request, at).await?,
+        Times::Range { start, end, step } => api.engine.range(source, request, start, end, step).await?,
+    };
+    api.recorder.answer(stats.samples_total, stats.series);
+
+    if options.limit > 0 && truncate(&mut value, options.limit) {
+        warnings.push(TRUNCATED.to_owned());
+    }
+    if !matches!(&*options.stats, "" | "true" | "all") {
+        warnings.push(format!(
+            "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, \
+             use \"true\" or \"all\"",
+            quote(&options.stats)
+        ));
+    }
+    let mut tail =
+        Tail { stats: Vec::new(), warnings: shown(warnings, "warning"), infos: shown(infos, "info") };
+    if !options.stats.is_empty() {
+        write_stats(&mut tail.stats, &stats, waited, started.since(queued) + started.elapsed());
+    }
+    let large = sample_count(&value) > SAMPLES_INLINE_MAX;
+    let writer = AnswerWriter::new(value, tail);
+    Ok(if large { api.runtime.cpu(move || Reply::streamed(writer)).await } else { Reply::streamed(writer) })
+}
+
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    match value {
+        Value::Vector(samples) if samples.len() > limit => samples.truncate(limit),
+        Value::Matrix(series) if series.len() > limit => series.truncate(limit),
+        _ => return false,
+    }
+    true
+}
+
+fn sample_count(value: &Value) -> usize {
+    match value {
+        Value::Scalar { .. } | Value::String { .. } => 1,
+        Value::Vector(samples) => samples.len(),
+        // a histogram takes the room of many floats
+        Value::Matrix(series) => series.iter().map(|s| s.floats.len() + 20 * s.histograms.len()).sum(),
+    }
+}
+
+fn write_stats(out: &mut Vec<u8>, stats: &QueryStats, queue: Duration, total: Duration) {
+    let evaluated = stats.select_time + stats.eval_time;
+    let timings = [
+        ("evalTotalTime", stats.prepare_time + evaluated),
+        ("resultSortTime", Duration::ZERO),
+        ("queryPreparationTime", stats.prepare_time + stats.select_time),
+        ("innerEvalTime", stats.eval_time),
+        ("execQueueTime", queue),
+        ("execTotalTime", total),
+    ];
+    out.extend_from_slice(b"{\"timings\":{");
+    for (i, (name, time)) in timings.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_string(out, name);
+        out.push(b':');
+        write_float(out, time.as_secs_f64());
+    }
+    out.extend_from_slice(b"},\"samples\":{");
+    if let Some(steps) = &stats.samples_per_step {
+        out.extend_from_slice(b"\"totalQueryableSamplesPerStep\":[");
+        for (i, (t, samples)) in steps.iter().enumerate() {
+            out.extend_from_slice(if i == 0 { b"[" } else { b",[" });
+            write_seconds(out, *t);
+            out.push(b',');
+            out.extend_from_slice(samples.to_string().as_bytes());
+            out.push(b']');
+        }
+        out.extend_from_slice(b"],");
+    }
+    let numbers = format!(
+        "\"totalQueryableSamples\":{0},\"samplesRead\":{0},\"peakSamples\":{1}}}}}",
+        stats.samples_total, stats.samples_peak
+    );
+    out.extend_from_slice(numbers.as_bytes());
+}
+
+/// `format_query`: the query laid out.
+pub(super) async fn format(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    let expr = language::parse(call.form.get("query"), api.engine.options().features)
+        .map_err(|e| ApiError::parameter("query", e))?;
+    let mut data = Vec::new();
+    write_string(&mut data, &expr.prettify());
+    Ok(Reply::success(data, Vec::new()))
+}

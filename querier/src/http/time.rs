@@ -1,0 +1,273 @@
+//! Times, durations and limits as parameters: Prometheus's grammar, Prometheus's error texts.
+
+use chrono::DateTime;
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+/// Prometheus's first and last time: what it writes for "no start" and "no end", in Unix seconds.
+const FIRST_SECOND: i64 = i64::MIN / 1000 + 62_135_596_801;
+const LAST_SECOND: i64 = i64::MAX / 1000 - 62_135_596_801;
+
+/// A point in time, Unix nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Time(pub(crate) i128);
+
+impl Time {
+    /// Earliest there is: the default of `start`.
+    pub(crate) const FIRST: Time = Time(FIRST_SECOND as i128 * NANOS_PER_SECOND);
+    /// Latest there is: the default of `end`.
+    pub(crate) const LAST: Time = Time(LAST_SECOND as i128 * NANOS_PER_SECOND + 999_999_999);
+
+    pub(crate) fn from_ms(ms: i64) -> Self {
+        Time(i128::from(ms) * 1_000_000)
+    }
+
+    /// Whole milliseconds, rounded down.
+    pub(crate) fn ms(self) -> i64 {
+        self.0.div_euclid(1_000_000) as i64
+    }
+}
+
+/// Reads Unix seconds (rounded to milliseconds) or RFC 3339.
+pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
+    if let Some(seconds) = parse_float(text) {
+        let whole = seconds.trunc();
+        let fraction = ((seconds - whole) * 1000.0).round() / 1000.0;
+        if (FIRST_SECOND as f64..=LAST_SECOND as f64).contains(&whole) {
+            let nanos = (fraction * 1e9) as i128;
+            return Ok(Time(whole as i128 * NANOS_PER_SECOND + nanos));
+        }
+    } else if let Some(time) = parse_rfc3339(text) {
+        return Ok(time);
+    }
+    match text {
+        "-292273086-05-16T16:47:06Z" => Ok(Time::FIRST),
+        "292277025-08-18T07:12:54.999999999Z" => Ok(Time::LAST),
+        _ => Err(format!("cannot parse {} to a valid timestamp", quote(text))),
+    }
+}
+
+/// Reads parameter `name`; `default` when it is not there.
+pub(crate) fn parse_time_parameter(name: &str, text: &str, default: Time) -> Result<Time, String> {
+    if text.is_empty() {
+        return Ok(default);
+    }
+    parse_time(text).map_err(|e| format!("invalid time value for '{name}': {e}"))
+}
+
+fn parse_rfc3339(text: &str) -> Option<Time> {
+    // chrono takes lower case, blanks and leap seconds, Go takes a comma
+    let strict = text.as_bytes().get(10) == Some(&b'T')
+        && !text.contains(['t', 'z', ' '])
+        && text.as_bytes().get(17) != Some(&b'6');
+    if !strict {
+        return None;
+    }
+    let time = DateTime::parse_from_rfc3339(&text.replacen(',', ".", 1)).ok()?;
+    Some(Time(i128::from(time.timestamp()) * NANOS_PER_SECOND + i128::from(time.timestamp_subsec_nanos())))
+}
+
+/// Reads seconds or `1h30m` as nanoseconds.
+pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
+    if let Some(seconds) = parse_float(text) {
+        let nanos = seconds * 1e9;
+        if nanos > i64::MAX as f64 || nanos < i64::MIN as f64 {
+            return Err(format!("cannot parse {} to a valid duration. It overflows int64", quote(text)));
+        }
+        // NaN becomes 0
+        return Ok(nanos as i64);
+    }
+    parse_units(text).ok_or_else(|| format!("cannot parse {} to a valid duration", quote(text)))
+}
+
+/// `1y2w3d4h5m6s7ms`: every unit at most once, from large to small.
+fn parse_units(text: &str) -> Option<i64> {
+    const UNITS: [(&str, i64); 7] = [
+        ("y", 365 * 86_400_000),
+        ("w", 7 * 86_400_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ];
+    let mut rest = text;
+    let mut units = UNITS.iter();
+    let mut total = 0i64;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number: i64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let name = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let (_, ms) = units.find(|(unit, _)| *unit == &rest[..name])?;
+        rest = &rest[name..];
+        total = total.checked_add(number.checked_mul(*ms)?)?;
+    }
+    if text.is_empty() { None } else { total.checked_mul(1_000_000) }
+}
+
+/// A float as Go reads it: no overflow to infinity, `_` between digits.
+fn parse_float(text: &str) -> Option<f64> {
+    let bytes = text.as_bytes();
+    let between_digits =
+        |i: usize| i > 0 && bytes[i - 1].is_ascii_digit() && bytes.get(i + 1).is_some_and(u8::is_ascii_digit);
+    let v: f64 = if bytes.contains(&b'_') {
+        if !(0..bytes.len()).all(|i| bytes[i] != b'_' || between_digits(i)) {
+            return None;
+        }
+        text.replace('_', "").parse().ok()?
+    } else {
+        text.parse().ok()?
+    };
+    let spelt = text.bytes().any(|b| b.is_ascii_alphabetic() && !matches!(b, b'e' | b'E'));
+    if v.is_infinite() && !spelt { None } else { Some(v) }
+}
+
+/// Reads an integer as Go's `Atoi` does, with its error text.
+pub(crate) fn parse_integer(text: &str) -> Result<i64, String> {
+    text.parse::<i64>().map_err(|e| {
+        let why = match e.kind() {
+            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.Atoi: parsing {}: {why}", quote(text))
+    })
+}
+
+/// Reads `limit`: 0, or nothing there, means no limit.
+pub(crate) fn parse_limit(text: &str) -> Result<usize, String> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let limit = parse_integer(text)?;
+    usize::try_from(limit).map_err(|_| "limit must be non-negative".to_owned())
+}
+
+/// In double quotes, with Go's escapes.
+pub(crate) fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{b}' => out.push_str("\\v"),
+            '\0'..' ' | '\u{7f}' => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c if c.is_control() || (c.is_whitespace() && c != ' ') || c == '\u{feff}' => {
+                out.push_str(&format!("\\u{:04x}", c as u32));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Reads `data` as each kind of parameter; never panics.
+pub fn fuzz_time(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _read = (parse_time(&text).map(Time::ms), parse_duration(&text), parse_limit(&text), quote(&text));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ms(text: &str) -> Option<i64> {
+        parse_time(text).ok().map(Time::ms)
+    }
+
+    #[test]
+    fn times_are_seconds_or_rfc3339() {
+        for (text, expected) in [
+            ("4", 4_000),
+            ("1.5", 1_500),
+            ("1435781451.781", 1_435_781_451_781),
+            ("1.0005", 1_000),
+            ("-0.0005", -1),
+            ("-1.5", -1_500),
+            ("1e3", 1_000_000),
+            ("1_0", 10_000),
+            ("1700000000000", 1_700_000_000_000_000),
+            ("2020-01-01T00:00:00Z", 1_577_836_800_000),
+            ("2020-01-01T00:00:00,5Z", 1_577_836_800_500),
+            ("2020-01-01T00:00:00.123456789+01:00", 1_577_833_200_123),
+            ("-292273086-05-16T16:47:06Z", Time::FIRST.ms()),
+            ("292277025-08-18T07:12:54.999999999Z", Time::LAST.ms()),
+        ] {
+            assert_eq!(ms(text), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "x",
+            "NaN",
+            "Inf",
+            "1e300",
+            "1e400",
+            "0x10",
+            "2020-01-01t00:00:00z",
+            "2020-01-01",
+            "_1",
+            "1_",
+        ] {
+            assert_eq!(ms(text), None, "{text}");
+        }
+        assert_eq!(ms("2020-01-01T00:00:60Z"), None);
+        assert_eq!(parse_time("x").unwrap_err(), "cannot parse \"x\" to a valid timestamp");
+    }
+
+    #[test]
+    fn durations_are_seconds_or_units_from_large_to_small() {
+        let second = 1_000_000_000;
+        for (text, expected) in [
+            ("15", 15 * second),
+            ("0.5", second / 2),
+            ("-1", -second),
+            ("NaN", 0),
+            ("1h30m", 5_400 * second),
+            ("5ms", 5_000_000),
+            ("1y", 365 * 86_400 * second),
+            ("2w1d", 15 * 86_400 * second),
+            ("0s", 0),
+        ] {
+            assert_eq!(parse_duration(text), Ok(expected), "{text}");
+        }
+        for text in ["", "x", "-1s", "1d1w", "1m1m", "1.5h", "300y", "h", "1h ", "99999999999999999999h"] {
+            let expected = format!("cannot parse \"{text}\" to a valid duration");
+            assert_eq!(parse_duration(text), Err(expected));
+        }
+        let overflow = parse_duration("1e300").unwrap_err();
+        assert_eq!(overflow, "cannot parse \"1e300\" to a valid duration. It overflows int64");
+    }
+
+    #[test]
+    fn limits_are_integers_from_zero() {
+        assert_eq!(parse_limit(""), Ok(0));
+        assert_eq!(parse_limit("+5"), Ok(5));
+        assert_eq!(parse_limit("x").unwrap_err(), "strconv.Atoi: parsing \"x\": invalid syntax");
+        assert_eq!(
+            parse_limit("99999999999999999999").unwrap_err(),
+            "strconv.Atoi: parsing \"99999999999999999999\": value out of range"
+        );
+        assert_eq!(parse_limit("-1").unwrap_err(), "limit must be non-negative");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(data: Vec<u8>) {
+            fuzz_time(&data);
+        }
+
+        #[test]
+        fn near_misses_are_read_without_panic(text in "[-+0-9.eE_TZ:, yhdmsinfaNé]{0,30}") {
+            fuzz_time(text.as_bytes());
+        }
+    }
+}

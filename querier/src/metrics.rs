@@ -1,0 +1,68 @@
+//! What was asked and how it went: counters that the server exposes as its own metrics.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+/// Upper bounds in seconds of the buckets of `EndpointMetrics::buckets`; one more bucket is above all.
+pub const SECONDS_BOUNDS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Requests of one endpoint that ended with one status.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EndpointMetrics {
+    /// How many.
+    pub count: u64,
+    /// Their time in seconds, summed.
+    pub seconds: f64,
+    /// How many took up to `SECONDS_BOUNDS[i]` but more than the bound before; not cumulative.
+    pub buckets: [u64; SECONDS_BOUNDS.len() + 1],
+}
+
+/// All counters at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueryMetrics {
+    /// By endpoint (`query`, `query_range`, `series`, …) and HTTP status; 499: the client went away.
+    pub requests: BTreeMap<(&'static str, u16), EndpointMetrics>,
+    /// Samples that queries looked at.
+    pub samples: u64,
+    /// Series that queries read.
+    pub series: u64,
+    /// Bytes of answers.
+    pub answer_bytes: u64,
+    /// Queries under way.
+    pub active: usize,
+    /// Queries that wait.
+    pub waiting: usize,
+}
+
+/// Gathers the counters.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder(Mutex<QueryMetrics>);
+
+impl Recorder {
+    pub(crate) fn request(&self, endpoint: &'static str, status: u16, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = SECONDS_BOUNDS.iter().position(|b| seconds <= *b).unwrap_or(SECONDS_BOUNDS.len());
+        let mut metrics = self.0.lock();
+        let entry = metrics.requests.entry((endpoint, status)).or_default();
+        entry.count += 1;
+        entry.seconds += seconds;
+        entry.buckets[bucket] += 1;
+    }
+
+    pub(crate) fn answer(&self, samples: u64, series: u64) {
+        let mut metrics = self.0.lock();
+        metrics.samples += samples;
+        metrics.series += series;
+    }
+
+    pub(crate) fn bytes(&self, bytes: usize) {
+        self.0.lock().answer_bytes += bytes as u64;
+    }
+
+    pub(crate) fn snapshot(&self) -> QueryMetrics {
+        self.0.lock().clone()
+    }
+}
