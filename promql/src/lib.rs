@@ -1,6 +1,7 @@
 //! The language: parse, plan, execute. Knows no role.
 
 pub mod ast;
+pub mod parse;
 
 mod engine;
 

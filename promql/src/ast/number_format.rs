@@ -73,6 +73,8 @@ pub(crate) fn go_quote(text: &str) -> String {
             '\0'..='\x7f' => {
                 let _ = write!(quoted, "\\x{:02x}", u32::from(c));
             }
+            // Stands for bytes that were no text; as it is it would not read back.
+            char::REPLACEMENT_CHARACTER => quoted.push_str("\\ufffd"),
             c if is_print(c) => quoted.push(c),
             c if u32::from(c) < 0x1_0000 => {
                 let _ = write!(quoted, "\\u{:04x}", u32::from(c));
@@ -99,13 +101,6 @@ pub(crate) fn is_legacy_label_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// `[a-zA-Z_:][a-zA-Z0-9_:]*`
-pub(crate) fn is_legacy_metric_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_' || b == b':')
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
 }
 
 #[cfg(test)]
