@@ -14,7 +14,7 @@ mod walk;
 pub use encode::{EncodeV1, EncodeV2, SeriesToWrite};
 pub use histogram::{WireHistogram, decode_histogram};
 pub use parts::{
-    ExemplarV1, ExemplarV2, LabelPairs, MetadataV1, decode_exemplar_v1, decode_exemplar_v2,
+    ExemplarV1, ExemplarV2, LabelPair, LabelPairs, MetadataV1, decode_exemplar_v1, decode_exemplar_v2,
     decode_metadata_v1, label_pairs,
 };
 pub use walk::{ByteSpan, IndexRange, MetadataRefs, Walk, WalkedSeries, WriteVersion};

@@ -4,6 +4,9 @@ use model::TimestampMs;
 
 use crate::wire::{Reader, WireError};
 
+/// A name and a value as sent, not checked to be UTF-8.
+pub type LabelPair<'a> = (&'a [u8], &'a [u8]);
+
 /// Name and value pairs of a 1.0 label span, in the order sent. Ends after the first error.
 #[derive(Debug, Clone)]
 pub struct LabelPairs<'a> {
@@ -17,7 +20,7 @@ pub fn label_pairs(bytes: &[u8]) -> LabelPairs<'_> {
 }
 
 impl<'a> LabelPairs<'a> {
-    fn read(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>, WireError> {
+    fn read(&mut self) -> Result<Option<LabelPair<'a>>, WireError> {
         while let Some((field, wire_type)) = self.reader.field()? {
             if field == 1 {
                 return label(self.reader.slice(field, wire_type)?).map(Some);
@@ -28,7 +31,7 @@ impl<'a> LabelPairs<'a> {
     }
 }
 
-fn label(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+fn label(bytes: &[u8]) -> Result<LabelPair<'_>, WireError> {
     let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
     let mut reader = Reader::new(bytes);
     while let Some((field, wire_type)) = reader.field()? {
@@ -42,7 +45,7 @@ fn label(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
 }
 
 impl<'a> Iterator for LabelPairs<'a> {
-    type Item = Result<(&'a [u8], &'a [u8]), WireError>;
+    type Item = Result<LabelPair<'a>, WireError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {

@@ -107,6 +107,11 @@ impl WalkedSeries {
         refs.get(self.labels.range()).unwrap_or(&[])
     }
 
+    /// A series whose floats stand in this range of the columns, and nothing else.
+    pub fn of_floats(floats: IndexRange) -> Self {
+        WalkedSeries { floats, ..WalkedSeries::default() }
+    }
+
     /// Whether the series brings nothing at all.
     pub fn is_empty(&self) -> bool {
         self.floats.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty()
