@@ -1,0 +1,391 @@
+//! Reads samples: what is needed is shared or copied under the lock, and decoded without it.
+
+use std::sync::Arc;
+
+use model::{HistogramPoint, SampleBatch, SeriesSamples, TimeRange, TimestampMs};
+use smallvec::SmallVec;
+
+use super::late::{LateHead, StoredHistogram};
+use super::segment::Segment;
+use super::series::{HAS_HISTOGRAMS, HAS_LATE, HAS_STARTS, HAS_STINTS, NONE, Stint};
+use super::TenantHead;
+
+/// Which samples to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadRange {
+    /// Samples in order.
+    pub(crate) in_order: TimeRange,
+    /// Late samples that are still in the head.
+    pub(crate) late: TimeRange,
+}
+
+#[derive(Debug)]
+struct GroupView {
+    number: u32,
+    segments: Arc<Vec<Arc<Segment>>>,
+    /// Open rows in range.
+    open: std::ops::Range<usize>,
+    open_t: Vec<TimestampMs>,
+}
+
+#[derive(Debug)]
+struct Part {
+    /// Index into `SeriesRead::groups`.
+    group: usize,
+    column: u32,
+    reference: u32,
+    open_values: std::ops::Range<usize>,
+    open_mask: u64,
+}
+
+#[derive(Debug, Default)]
+struct SeriesPart {
+    parts: SmallVec<[Part; 1]>,
+    late: Vec<(TimestampMs, f64)>,
+    starts: Vec<(TimestampMs, TimestampMs)>,
+    late_starts: Vec<(TimestampMs, TimestampMs)>,
+    histograms: Vec<StoredHistogram>,
+}
+
+/// What was shared and copied for a run of series; decoding needs no lock.
+#[derive(Debug)]
+pub(crate) struct SeriesRead {
+    range: TimeRange,
+    groups: Vec<GroupView>,
+    series: Vec<SeriesPart>,
+    open_values: Vec<f64>,
+}
+
+/// A group's timestamps in range, decoded once for all its series.
+struct GroupTimes {
+    vector: Arc<[TimestampMs]>,
+    /// Per segment in range: where it is, which of its rows are in range.
+    segments: Vec<(usize, std::ops::Range<u32>)>,
+    /// Index of the vector in the batch, once it is there.
+    batch_vector: Option<usize>,
+}
+
+impl TenantHead {
+    /// Collects what `references` have; `pinned` segments stand in for those that were dropped since.
+    pub(crate) fn prepare_read(
+        &self,
+        references: impl Iterator<Item = u32>,
+        range: ReadRange,
+        pinned_late: &[Arc<super::Cut>],
+    ) -> SeriesRead {
+        let mut read =
+            SeriesRead { range: range.in_order, groups: Vec::new(), series: Vec::new(), open_values: Vec::new() };
+        let late_heads: SmallVec<[&LateHead; 4]> = self
+            .late_heads(range.late)
+            .chain(pinned_late.iter().filter(|cut| !self.holds_cut(cut)).map(|cut| &cut.late))
+            .filter(|head| !head.is_empty())
+            .collect();
+        for reference in references {
+            let mut series = SeriesPart::default();
+            if let Some(row) = self.series.row_of(reference) {
+                let flags = self.series.flags[row as usize];
+                if flags & HAS_STINTS != 0 {
+                    for stint in self.stints.get(&reference).into_iter().flatten() {
+                        self.prepare_part(&mut read, &mut series, *stint, reference);
+                    }
+                }
+                self.prepare_part(&mut read, &mut series, self.series.home[row as usize], reference);
+                if flags & HAS_STARTS != 0 {
+                    series.starts = self.starts.get(&reference).cloned().unwrap_or_default();
+                }
+                if flags & HAS_HISTOGRAMS != 0 {
+                    let list = self.histograms.get(&reference).into_iter().flatten();
+                    series.histograms.extend(list.filter(|h| range.in_order.contains(h.t)).cloned());
+                }
+                if flags & HAS_LATE != 0 {
+                    read_late(&late_heads, reference, range.late, &mut series);
+                }
+            }
+            read.series.push(series);
+        }
+        read
+    }
+
+    fn holds_cut(&self, cut: &Arc<super::Cut>) -> bool {
+        self.cuts.iter().any(|state| Arc::ptr_eq(&state.cut, cut))
+    }
+
+    fn prepare_part(&self, read: &mut SeriesRead, series: &mut SeriesPart, stint: Stint, reference: u32) {
+        if stint.group == NONE {
+            return;
+        }
+        let Some(group) = self.groups.get(stint.group as usize).and_then(Option::as_ref) else { return };
+        // Series of one group mostly stand together.
+        let known = read.groups.iter().rposition(|view| view.number == stint.group);
+        let at = known.unwrap_or_else(|| {
+            let first = group.rows.partition_point(|row| row.t < read.range.start);
+            let end = group.rows.partition_point(|row| row.t < read.range.end).max(first);
+            read.groups.push(GroupView {
+                number: stint.group,
+                segments: Arc::clone(&group.segments),
+                open: first..end,
+                open_t: group.rows[first..end].iter().map(|row| row.t).collect(),
+            });
+            read.groups.len() - 1
+        });
+        let rows = read.groups[at].open.clone();
+        let from = read.open_values.len();
+        let mut open_mask = 0;
+        if group.members.get(stint.column as usize) == Some(&reference) {
+            open_mask = group.copy_open(rows, stint.column, &mut read.open_values);
+        }
+        series.parts.push(Part {
+            group: at,
+            column: stint.column,
+            reference,
+            open_values: from..read.open_values.len(),
+            open_mask,
+        });
+    }
+
+    /// The value in the head at exactly `t`, in order or late.
+    pub(crate) fn value_at(&self, row: u32, t: TimestampMs) -> Option<f64> {
+        let flags = self.series.flags[row as usize];
+        if t > self.series.last_t[row as usize] && flags & HAS_LATE == 0 {
+            return None;
+        }
+        let reference = self.series.reference[row as usize];
+        if t >= self.floor && t <= self.series.last_t[row as usize] {
+            let former = if flags & HAS_STINTS != 0 { self.stints.get(&reference) } else { None };
+            let home = self.series.home[row as usize];
+            for stint in former.into_iter().flatten().chain(std::iter::once(&home)) {
+                let found = self.value_in(*stint, reference, t);
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        if flags & HAS_LATE == 0 {
+            return None;
+        }
+        self.late_heads(TimeRange::inclusive(t, t)).find_map(|head| head.series.get(&reference)?.get(t))
+    }
+
+    fn value_in(&self, stint: Stint, reference: u32, t: TimestampMs) -> Option<f64> {
+        let group = self.groups.get(stint.group as usize)?.as_ref()?;
+        if group.members.get(stint.column as usize) == Some(&reference)
+            && let Ok(row) = group.rows.binary_search_by_key(&t, |row| row.t)
+        {
+            return group.get_checked(row, stint.column);
+        }
+        let at = group.segments.partition_point(|segment| segment.last_t < t);
+        let segment = group.segments.get(at).filter(|segment| segment.first_t <= t)?;
+        if segment.members.get(stint.column as usize) != Some(&reference) {
+            return None;
+        }
+        let mut timestamps = Vec::new();
+        segment.timestamps(&mut timestamps)?;
+        let row = timestamps.binary_search(&t).ok()?;
+        let mut values = Vec::new();
+        let mask = segment.read(stint.column, reference, &mut values)?;
+        if mask >> row & 1 == 0 {
+            return None;
+        }
+        values.get((mask & ((1 << row) - 1)).count_ones() as usize).copied()
+    }
+}
+
+fn read_late(heads: &[&LateHead], reference: u32, range: TimeRange, series: &mut SeriesPart) {
+    for head in heads {
+        let Some(late) = head.series.get(&reference) else { continue };
+        late.read(range, &mut series.late);
+        series.late_starts.extend(late.starts.iter().map(|(t, start)| (*t, *start)));
+        series.histograms.extend(late.histograms.iter().filter(|h| range.contains(h.t)).cloned());
+    }
+    // Heads of one window can overlap in time; the earlier one wins.
+    series.late.sort_by_key(|sample| sample.0);
+    series.late.dedup_by_key(|sample| sample.0);
+    series.late_starts.sort_by_key(|start| start.0);
+    series.histograms.sort_by_key(|h| h.t);
+    series.histograms.dedup_by_key(|h| h.t);
+}
+
+impl SeriesRead {
+    /// Stored histograms of series `i`, ascending.
+    pub(crate) fn stored_histograms(&self, i: usize) -> &[StoredHistogram] {
+        &self.series[i].histograms
+    }
+
+    /// Decodes; `None` when a segment is damaged.
+    pub(crate) fn decode(&self) -> Option<SampleBatch> {
+        let mut batch = SampleBatch::default();
+        batch.series.reserve(self.series.len());
+        let mut times = Vec::with_capacity(self.groups.len());
+        for view in &self.groups {
+            times.push(self.group_times(view)?);
+        }
+        let mut scratch = Vec::new();
+        let mut timestamps = Vec::new();
+        for series in &self.series {
+            let first_value = batch.values.len();
+            let mut samples = SeriesSamples { values: first_value..first_value, ..SeriesSamples::default() };
+            let mut shared: Option<(usize, usize, usize)> = None;
+            timestamps.clear();
+            let mut is_shared = true;
+            for part in &series.parts {
+                let view = &self.groups[part.group];
+                let group = &times[part.group];
+                let mut base = 0;
+                let mut take = |start: usize, mask: u64, batch: &mut SampleBatch, values: &[f64], direct: bool| {
+                    // `mask`: which of the vector's entries from `start` on the values belong to.
+                    if mask == 0 {
+                        return;
+                    }
+                    if !direct {
+                        batch.values.extend_from_slice(values);
+                    }
+                    let first = start + mask.trailing_zeros() as usize;
+                    let count = mask.count_ones() as usize;
+                    let is_run = 64 - mask.leading_zeros() as usize - mask.trailing_zeros() as usize == count;
+                    if is_shared && is_run {
+                        match &mut shared {
+                            None => {
+                                shared = Some((part.group, first, first + count));
+                                return;
+                            }
+                            Some((group, _, end)) if *group == part.group && *end == first => {
+                                *end += count;
+                                return;
+                            }
+                            Some(_) => {}
+                        }
+                    }
+                    if is_shared {
+                        is_shared = false;
+                        if let Some((group, start, end)) = shared {
+                            timestamps.extend_from_slice(&times[group].vector[start..end]);
+                        }
+                    }
+                    let vector = &times[part.group].vector;
+                    timestamps.extend((0..64).filter(|i| mask >> i & 1 == 1).map(|i| vector[start + i]));
+                };
+                for (at, rows) in &group.segments {
+                    let segment = &view.segments[*at];
+                    let length = rows.len();
+                    if length == segment.rows as usize {
+                        let before = batch.values.len();
+                        let mask = segment.read(part.column, part.reference, &mut batch.values)?;
+                        debug_assert_eq!(batch.values.len() - before, mask.count_ones() as usize);
+                        take(base, mask, &mut batch, &[], true);
+                    } else {
+                        scratch.clear();
+                        let mask = segment.read(part.column, part.reference, &mut scratch)?;
+                        let skipped = (mask & ((1 << rows.start) - 1)).count_ones() as usize;
+                        let inside = (mask >> rows.start) & (u64::MAX >> (64 - length));
+                        let count = inside.count_ones() as usize;
+                        take(base, inside, &mut batch, &scratch[skipped..skipped + count], false);
+                    }
+                    base += length;
+                }
+                take(base, part.open_mask, &mut batch, &self.open_values[part.open_values.clone()], false);
+            }
+            samples.values.end = batch.values.len();
+            if !series.late.is_empty() {
+                if is_shared && let Some((group, start, end)) = shared {
+                    timestamps.extend_from_slice(&times[group].vector[start..end]);
+                }
+                is_shared = false;
+                merge_late(&mut batch, &mut samples, &mut timestamps, &series.late);
+            }
+            if is_shared {
+                if let Some((group, start, _)) = shared {
+                    let group = &mut times[group];
+                    samples.vector = *group.batch_vector.get_or_insert_with(|| {
+                        batch.vectors.push(Arc::clone(&group.vector));
+                        batch.vectors.len() - 1
+                    });
+                    samples.vector_offset = start;
+                }
+            } else {
+                samples.vector = batch.vectors.len();
+                batch.vectors.push(Arc::from(timestamps.as_slice()));
+            }
+            let histograms = batch.histograms.len();
+            batch.histograms.extend(series.histograms.iter().map(|stored| HistogramPoint {
+                t: stored.t,
+                h: Arc::new(stored.histogram.to_float()),
+                start_t: stored.start_t,
+            }));
+            samples.histograms = histograms..batch.histograms.len();
+            batch.series.push(samples);
+            if !series.starts.is_empty() || !series.late_starts.is_empty() {
+                let at = batch.series.len() - 1;
+                let starts = starts_of(series, batch.timestamps_of(at));
+                batch.series[at].start_ts = starts;
+            }
+        }
+        Some(batch)
+    }
+
+    fn group_times(&self, view: &GroupView) -> Option<GroupTimes> {
+        let mut vector = Vec::new();
+        let mut segments = Vec::new();
+        let mut timestamps = Vec::new();
+        for (at, segment) in view.segments.iter().enumerate() {
+            if segment.last_t < self.range.start || segment.first_t >= self.range.end {
+                continue;
+            }
+            timestamps.clear();
+            segment.timestamps(&mut timestamps)?;
+            let first = timestamps.partition_point(|t| *t < self.range.start);
+            let end = timestamps.partition_point(|t| *t < self.range.end).max(first);
+            if first == end {
+                continue;
+            }
+            vector.extend_from_slice(&timestamps[first..end]);
+            segments.push((at, first as u32..end as u32));
+        }
+        vector.extend_from_slice(&view.open_t);
+        Some(GroupTimes { vector: Arc::from(vector), segments, batch_vector: None })
+    }
+}
+
+/// Merges late samples into those of the series that was read last; those in order win.
+fn merge_late(
+    batch: &mut SampleBatch,
+    samples: &mut SeriesSamples,
+    timestamps: &mut Vec<TimestampMs>,
+    late: &[(TimestampMs, f64)],
+) {
+    let values = batch.values.split_off(samples.values.start);
+    let in_order: Vec<(TimestampMs, f64)> = timestamps.drain(..).zip(values).collect();
+    let (mut a, mut b) = (in_order.iter().peekable(), late.iter().peekable());
+    loop {
+        let next = match (a.peek(), b.peek()) {
+            (Some(x), Some(y)) if x.0 == y.0 => {
+                b.next();
+                a.next()
+            }
+            (Some(x), Some(y)) if x.0 < y.0 => a.next(),
+            (Some(_), None) => a.next(),
+            (_, Some(_)) => b.next(),
+            (None, None) => break,
+        };
+        if let Some((t, value)) = next {
+            timestamps.push(*t);
+            batch.values.push(*value);
+        }
+    }
+    samples.values.end = batch.values.len();
+}
+
+fn starts_of(series: &SeriesPart, timestamps: &[TimestampMs]) -> Option<Arc<[TimestampMs]>> {
+    let starts: Vec<TimestampMs> = timestamps
+        .iter()
+        .map(|t| {
+            if let Ok(at) = series.late_starts.binary_search_by_key(t, |start| start.0) {
+                return series.late_starts[at].1;
+            }
+            match series.starts.partition_point(|start| start.0 <= *t) {
+                0 => 0,
+                at => series.starts[at - 1].1,
+            }
+        })
+        .collect();
+    starts.iter().any(|start| *start != 0).then(|| Arc::from(starts))
+}
