@@ -12,6 +12,7 @@ mod json;
 mod language;
 mod merge;
 mod metrics;
+mod render;
 mod status;
 
 pub use active::ActiveQuery;
@@ -20,4 +21,5 @@ pub use error::ApiError;
 pub use http::{fuzz_form, fuzz_time, routes};
 pub use merge::MergedSource;
 pub use metrics::{EndpointMetrics, QueryMetrics, SECONDS_BOUNDS};
+pub use render::{Format, RenderError, Rendered, fuzz_render, render};
 pub use status::{BuildInfo, NameCount, RuntimeInfo, StatusSource, TsdbStatus, WalReplay};

@@ -101,7 +101,7 @@ impl AnswerWriter {
     }
 }
 
-/// Writes items from `next` on until `out` has `size` bytes; whether all are written.
+/// Writes items from `next` on, at least one, until `out` has `size` bytes; whether all are written.
 fn write_list<T>(
     out: &mut Vec<u8>,
     items: &[T],
@@ -109,8 +109,9 @@ fn write_list<T>(
     size: usize,
     mut write: impl FnMut(&mut Vec<u8>, &T),
 ) -> bool {
+    let first = *next;
     while let Some(item) = items.get(*next) {
-        if out.len() >= size {
+        if *next > first && out.len() >= size {
             return false;
         }
         if *next > 0 {
@@ -222,6 +223,116 @@ impl Stamps {
             self.text.extend_from_slice(&out[start..]);
             self.ends.push((t, self.text.len() as u32));
             self.at += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Labels;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(value: Value, tail: Tail, size: usize) -> String {
+        let mut writer = AnswerWriter::new(value, tail);
+        let mut out = Vec::new();
+        while let Some(piece) = writer.piece(size) {
+            out.extend(piece);
+        }
+        assert!(writer.is_done());
+        String::from_utf8(out).unwrap()
+    }
+
+    fn series(i: usize, times: &[i64]) -> MatrixSeries {
+        MatrixSeries {
+            labels: Labels::new([("i", &*i.to_string())]).unwrap(),
+            floats: times.iter().map(|t| (*t, *t as f64 / 7.0)).collect(),
+            histograms: vec![],
+        }
+    }
+
+    #[test]
+    fn scalars_and_strings_have_shorter_times() {
+        let scalar = text(Value::Scalar { t: 1500, v: 1e30 }, Tail::default(), 1);
+        let expected = r#"{"status":"success","data":{"resultType":"scalar","result":[1.5,"1000000000000000000000000000000"]}}"#;
+        assert_eq!(scalar, expected);
+        let string = text(Value::String { t: -1250, s: "a<".into() }, Tail::default(), 1);
+        assert_eq!(
+            string,
+            r#"{"status":"success","data":{"resultType":"string","result":[-1.25,"a\u003c"]}}"#
+        );
+    }
+
+    #[test]
+    fn empty_lists_are_lists_and_the_tail_follows() {
+        let tail =
+            Tail { stats: b"{}".to_vec(), warnings: vec!["w".into()], infos: vec!["i".into(), "j".into()] };
+        assert_eq!(
+            text(Value::Matrix(vec![]), tail, 1),
+            r#"{"status":"success","data":{"resultType":"matrix","result":[],"stats":{}},"warnings":["w"],"infos":["i","j"]}"#
+        );
+        assert_eq!(
+            text(Value::Vector(vec![]), Tail::default(), 1),
+            r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#
+        );
+    }
+
+    #[test]
+    fn series_have_values_histograms_or_both() {
+        let h = Arc::new(FloatHistogram {
+            counter_reset_hint: model::CounterResetHint::Unknown,
+            schema: 0,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            count: 1.0,
+            sum: 2.0,
+            positive_spans: vec![],
+            negative_spans: vec![],
+            positive_buckets: vec![],
+            negative_buckets: vec![],
+            custom_values: Arc::from([]),
+        });
+        let both =
+            MatrixSeries { histograms: vec![(3, Arc::clone(&h)), (4, Arc::clone(&h))], ..series(0, &[1000]) };
+        let point = r#"{"count":"1","sum":"2"}"#;
+        assert_eq!(
+            text(Value::Matrix(vec![both]), Tail::default(), 1),
+            format!(
+                r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{{"i":"0"}},"values":[[1,"142.85714285714286"]],"histograms":[[0.003,{point}],[0.004,{point}]]}}]}}}}"#
+            )
+        );
+        let sample = |value| VectorSample { labels: Labels::empty(), t: 1500, value };
+        let vector =
+            Value::Vector(vec![sample(SampleValue::Histogram(h)), sample(SampleValue::Float(f64::NAN))]);
+        assert_eq!(
+            text(vector, Tail::default(), 1),
+            format!(
+                r#"{{"status":"success","data":{{"resultType":"vector","result":[{{"metric":{{}},"histogram":[1.500,{point}]}},{{"metric":{{}},"value":[1.500,"NaN"]}}]}}}}"#
+            )
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn times_and_pieces_do_not_depend_on_what_came_before(
+            rows in prop::collection::vec(prop::collection::btree_set(0i64..40, 0..12), 0..6),
+            size in 1usize..400,
+        ) {
+            let rows: Vec<Vec<i64>> =
+                rows.into_iter().map(|row| row.into_iter().map(|t| t * 250 - 1000).collect()).collect();
+            let value = Value::Matrix(rows.iter().enumerate().map(|(i, r)| series(i, r)).collect());
+            let written: serde_json::Value =
+                serde_json::from_str(&text(value, Tail::default(), size)).unwrap();
+            let result = written["data"]["result"].as_array().unwrap();
+            prop_assert_eq!(result.len(), rows.len());
+            for (one, row) in result.iter().zip(&rows) {
+                let times: Vec<i64> = one["values"]
+                    .as_array()
+                    .map(|points| points.iter().map(|p| (p[0].as_f64().unwrap() * 1000.0).round() as i64).collect())
+                    .unwrap_or_default();
+                prop_assert_eq!(&times, row);
+            }
         }
     }
 }
