@@ -202,7 +202,28 @@ fn write_at(f: &mut fmt::Formatter<'_>, at: Option<AtModifier>) -> fmt::Result {
 }
 
 fn write_offset(f: &mut fmt::Formatter<'_>, offset: &DurationArg) -> fmt::Result {
-    if offset.is_unset() { Ok(()) } else { write!(f, " offset {offset}") }
+    let shown = offset.to_string();
+    if offset.is_unset() {
+        return Ok(());
+    }
+    // After `offset` an operator outside parentheses belongs to what the offset is of. Prometheus prints some
+    // expressions that do not read back; they get parentheses here.
+    let loose = offset.expr.as_ref().is_some_and(|e| e.is_operation())
+        && !shown.starts_with('(')
+        && !shown.starts_with("--");
+    if loose { write!(f, " offset ({shown})") } else { write!(f, " offset {shown}") }
+}
+
+impl DurationExpr {
+    /// Two operands with an operator between them, or a sign before that, without parentheses around.
+    fn is_operation(&self) -> bool {
+        match &self.kind {
+            _ if self.wrapped => false,
+            DurationKind::Binary { op, .. } => !matches!(op, DurationOp::MinOf | DurationOp::MaxOf),
+            DurationKind::Negate(inner) => inner.is_operation(),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for MatrixSelector {

@@ -3,7 +3,7 @@
 use crate::ast::go_quote;
 
 /// Reads a number: an integer with Go's prefixes and underscores, else a float.
-pub(super) fn parse_number(text: &str) -> Result<f64, String> {
+pub(crate) fn parse_number(text: &str) -> Result<f64, String> {
     if let Some(n) = parse_int(text) {
         return Ok(n as f64);
     }

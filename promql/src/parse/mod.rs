@@ -7,6 +7,7 @@ mod check;
 mod duration;
 mod error;
 mod expr;
+mod histogram_desc;
 mod lexer;
 mod lexer_literal;
 mod lexer_series;
@@ -14,6 +15,7 @@ mod literal;
 mod modifiers;
 mod parser;
 mod selector;
+mod series_desc;
 mod token;
 
 #[cfg(test)]
@@ -25,6 +27,9 @@ use crate::ast::{Expr, PosRange};
 
 pub use error::{ParseError, ParseErrors};
 pub use literal::{parse_duration_ns, unquote};
+pub use series_desc::{SequenceValue, SeriesDescription, parse_series_desc};
+
+pub(crate) use literal::parse_number;
 
 use parser::{Parsed, Parser, Stop};
 use token::Tok;
@@ -133,4 +138,5 @@ pub fn fuzz_parse(data: &[u8]) {
     }
     let _ = parse_metric_selector(&text, &ParseOptions::all());
     let _ = parse_metric(&text, &ParseOptions::all());
+    let _ = parse_series_desc(&text);
 }

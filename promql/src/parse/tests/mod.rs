@@ -5,6 +5,7 @@ mod laid_out;
 mod printed;
 mod properties;
 mod refused;
+mod series;
 
 use super::*;
 use crate::ast::{AtModifier, DurationArg, DurationKind};
