@@ -2,6 +2,7 @@
 
 pub mod ast;
 pub mod parse;
+pub mod test_script;
 
 mod engine;
 

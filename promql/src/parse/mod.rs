@@ -29,6 +29,7 @@ pub use error::{ParseError, ParseErrors};
 pub use literal::{parse_duration_ns, unquote};
 pub use series_desc::{SequenceValue, SeriesDescription, parse_series_desc};
 
+pub(crate) use histogram_desc::indexed as indexed_buckets;
 pub(crate) use literal::parse_number;
 
 use parser::{Parsed, Parser, Stop};
