@@ -108,41 +108,50 @@ impl Simulation {
         Entered(before)
     }
 
-    /// Nothing can run: moves the clock to the earliest timer and wakes what is due.
+    /// Nothing can run: moves the clock to the earliest timer somebody waits for and wakes what is due.
     pub(crate) fn idle(&self) {
-        if self.root_woken.load(Ordering::SeqCst) {
-            return;
+        // a timer nobody has polled wakes nobody: then the clock goes on to the next
+        while !self.root_woken.load(Ordering::SeqCst) {
+            let due = self.take_due();
+            assert!(!due.is_empty(), "the simulation is stuck: every task waits and no timer is set");
+            let mut woken = false;
+            for timer in due {
+                let waker = {
+                    let mut timer = timer.lock();
+                    timer.fired = true;
+                    timer.waker.take()
+                };
+                if let Some(waker) = waker {
+                    woken = true;
+                    waker.wake();
+                }
+            }
+            if woken {
+                return;
+            }
         }
+    }
+
+    /// Moves the clock to the earliest timer and takes all that are due then.
+    fn take_due(&self) -> Vec<Arc<Mutex<TimerState>>> {
         let mut due = Vec::new();
-        {
-            let mut state = self.state.lock();
-            while let Some(Reverse(timer)) = state.timers.peek() {
-                if timer.state.lock().dropped {
-                    state.timers.pop();
-                    continue;
+        let mut state = self.state.lock();
+        while let Some(Reverse(timer)) = state.timers.peek() {
+            if timer.state.lock().dropped {
+                state.timers.pop();
+                continue;
+            }
+            if timer.deadline > state.now {
+                if !due.is_empty() {
+                    break;
                 }
-                if timer.deadline > state.now {
-                    if !due.is_empty() {
-                        break;
-                    }
-                    state.now = timer.deadline;
-                }
-                if let Some(Reverse(timer)) = state.timers.pop() {
-                    due.push(timer.state);
-                }
+                state.now = timer.deadline;
+            }
+            if let Some(Reverse(timer)) = state.timers.pop() {
+                due.push(timer.state);
             }
         }
-        assert!(!due.is_empty(), "the simulation is stuck: every task waits and no timer is set");
-        for timer in due {
-            let waker = {
-                let mut timer = timer.lock();
-                timer.fired = true;
-                timer.waker.take()
-            };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        due
     }
 
     fn sleep_until(&self, deadline: Duration) -> Arc<Mutex<TimerState>> {

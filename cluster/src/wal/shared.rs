@@ -178,6 +178,10 @@ impl Shared {
         let counters = &self.counters;
         #[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
         let fsync_seconds = get(&counters.fsync_micros) as f64 / 1e6;
+        // one lock at a time: guards within the expression below would live to its end
+        let segments = self.segments.lock().len() as u64;
+        let segment_bytes = self.segment_bytes();
+        let cached_bytes = self.cache.lock().bytes;
         WalStats {
             entries: get(&counters.entries),
             written_bytes: get(&counters.written_bytes),
@@ -186,9 +190,9 @@ impl Shared {
             fsync_seconds,
             segments_begun: get(&counters.segments_begun),
             segments_recycled: get(&counters.segments_recycled),
-            segments: self.segments.lock().len() as u64,
-            segment_bytes: self.segment_bytes(),
-            cached_bytes: self.cache.lock().bytes,
+            segments,
+            segment_bytes,
+            cached_bytes,
         }
     }
 }

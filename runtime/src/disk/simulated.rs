@@ -3,7 +3,8 @@
 //! Every file has what the programs see and what the platter holds; writes since the last fsync lie
 //! between. `power_loss` keeps a random part of them (none, a torn prefix, or scattered sectors), and
 //! a random prefix of the names not yet covered by an fsync of their folder. Folders themselves are
-//! durable at once. Handles opened before a power loss fail ever after.
+//! durable at once. A crash (of the power, or of the process alone) kills the mounts and open files
+//! of the life before: what still runs of that life can change nothing.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::{Disk, DiskEntry, DiskFile, OpenMode};
@@ -76,6 +77,8 @@ struct State {
 /// A file system in memory with faults; clones are one disk.
 #[derive(Debug, Clone)]
 pub struct SimulatedDisk {
+    /// The life this handle belongs to; none for the test's own, which outlives crashes.
+    mounted: Option<u64>,
     state: Arc<Mutex<State>>,
     stalled: watch::Sender<bool>,
 }
@@ -215,7 +218,22 @@ impl SimulatedDisk {
             syncs: 0,
             written: 0,
         };
-        SimulatedDisk { state: Arc::new(Mutex::new(state)), stalled: watch::channel(false).0 }
+        SimulatedDisk { mounted: None, state: Arc::new(Mutex::new(state)), stalled: watch::channel(false).0 }
+    }
+
+    /// The disk as the next life of a node sees it; it fails from the next crash on.
+    #[must_use]
+    pub fn mount(&self) -> Self {
+        let mounted = Some(self.state.lock().epoch);
+        SimulatedDisk { mounted, ..self.clone() }
+    }
+
+    fn live(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        match self.mounted {
+            Some(epoch) if epoch != state.epoch => Err(io::Error::other("the disk was mounted before the crash")),
+            _ => Ok(state),
+        }
     }
 
     /// Changes what goes wrong from now on.
@@ -275,7 +293,7 @@ impl SimulatedDisk {
 
 impl Disk for SimulatedDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut guard = self.state.lock();
+        let mut guard = self.live()?;
         let state = &mut *guard;
         let existing = state.names.get(path).copied();
         let inode = match (mode, existing) {
@@ -308,7 +326,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.state.lock();
+        let mut state = self.live()?;
         let Some(inode) = state.names.remove(from) else {
             return Err(io::ErrorKind::NotFound.into());
         };
@@ -322,7 +340,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state.lock();
+        let mut state = self.live()?;
         let Some(inode) = state.names.remove(path) else {
             return Err(io::ErrorKind::NotFound.into());
         };
@@ -334,16 +352,16 @@ impl Disk for SimulatedDisk {
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let inside: Vec<PathBuf> =
-            self.state.lock().names.keys().filter(|name| name.starts_with(path)).cloned().collect();
+            self.live()?.names.keys().filter(|name| name.starts_with(path)).cloned().collect();
         for name in inside {
             self.remove(&name)?;
         }
-        self.state.lock().dirs.retain(|dir| !dir.starts_with(path));
+        self.live()?.dirs.retain(|dir| !dir.starts_with(path));
         Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DiskEntry>> {
-        let state = self.state.lock();
+        let state = self.live()?;
         if !state.dirs.contains(dir) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -361,7 +379,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<DiskEntry>> {
-        let state = self.state.lock();
+        let state = self.live()?;
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         if state.dirs.contains(path) {
             return Ok(Some(DiskEntry { name, len: 0, is_dir: true }));
@@ -371,7 +389,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state.lock();
+        let mut state = self.live()?;
         for dir in path.ancestors() {
             state.dirs.insert(dir.to_path_buf());
         }
@@ -379,7 +397,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let mut guard = self.state.lock();
+        let mut guard = self.live()?;
         let state = &mut *guard;
         if state.faults.fail_syncs {
             return Err(io::Error::other("injected fsync error"));

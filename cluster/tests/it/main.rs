@@ -1,0 +1,9 @@
+//! A node's log and groups from outside: restart, crash, full disk, damage, repetition by seed.
+
+mod crash;
+mod damage;
+mod disk_full;
+mod ledger;
+mod restart;
+mod simulation;
+mod truncation;
