@@ -96,10 +96,10 @@ async fn run(
 ) -> Result<Reply, ApiError> {
     let expr = call.form.get("query");
     let allowed = api.engine.options().timeout;
+    // before the queue: who sends nonsense need not wait to learn it
+    language::parse(expr, api.engine.options().features).map_err(|e| ApiError::parameter("query", e))?;
     let timeout = match options.timeout {
         Some(nanos) if nanos <= 0 => {
-            language::parse(expr, api.engine.options().features)
-                .map_err(|e| ApiError::parameter("query", e))?;
             return Err(ApiError::Timeout("query timed out in query execution".to_owned()));
         }
         Some(nanos) => allowed.min(Duration::from_nanos(nanos.unsigned_abs())),

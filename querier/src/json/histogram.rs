@@ -231,6 +231,13 @@ mod tests {
     }
 
     #[test]
+    fn steps_are_those_of_prometheus_to_the_last_digit() {
+        assert_eq!((powers()[1], powers()[255]), (1.0027112750502025, 1.9945921121709396));
+        let mixed = powers().iter().fold(0u64, |h, v| (h ^ v.to_bits()).wrapping_mul(0x100_0000_01b3));
+        assert_eq!(mixed, 0xacbbbfaac613ccef);
+    }
+
+    #[test]
     fn bounds_reach_the_ends_of_the_floats() {
         assert_eq!(bound(&histogram(0), 1024), f64::MAX);
         assert_eq!(bound(&histogram(0), 1025), f64::INFINITY);

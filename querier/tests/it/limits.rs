@@ -1,0 +1,66 @@
+//! What happens when there is too much of something.
+
+use axum::body::Body;
+use futures::FutureExt;
+use http::Request;
+use querier::ApiLimits;
+use tower::ServiceExt;
+
+use crate::world::{Setup, World, sample_store, uri};
+
+#[test]
+fn the_server_bounds_a_listing_that_asks_for_all() {
+    let limits = ApiLimits { entries_max: 2, ..ApiLimits::default() };
+    let world = World::new(Setup { store: sample_store(), limits, ..Setup::default() });
+    let warning = "results truncated to 2 entries, the most this server lists";
+    for path in ["labels", "labels?limit=100", "label/job/values", "series?match[]=up"] {
+        let answer = world.get(&format!("/api/v1/{path}")).json();
+        assert_eq!(answer["data"].as_array().unwrap().len(), 2, "{path}");
+        assert_eq!(answer["warnings"], serde_json::json!([warning]), "{path}");
+    }
+}
+
+#[test]
+fn a_form_has_a_largest_size() {
+    let limits = ApiLimits { form_bytes_max: 100, ..ApiLimits::default() };
+    let world = World::new(Setup { store: sample_store(), limits, ..Setup::default() });
+    let answer = world.post("/api/v1/query", &format!("query={}", "a".repeat(200)));
+    assert_eq!(answer.status, 400);
+    assert_eq!(
+        answer.json()["error"],
+        "error parsing form values: the form cannot be read or is larger than 100 bytes"
+    );
+}
+
+#[test]
+fn requests_are_counted_by_endpoint_and_status() {
+    let world = World::usual();
+    world.get("/api/v1/labels");
+    world.get("/api/v1/labels?limit=x");
+    world.get("/prometheus/api/v1/query?query=sum(");
+    let metrics = world.api.metrics();
+    assert_eq!(metrics.requests[&("labels", 200)].count, 1);
+    assert_eq!(metrics.requests[&("labels", 400)].count, 1);
+    assert_eq!(metrics.requests[&("query", 400)].count, 1);
+    assert_eq!(metrics.requests[&("query", 400)].buckets.iter().sum::<u64>(), 1);
+    assert_eq!((metrics.active, metrics.waiting), (0, 0));
+}
+
+#[test]
+fn a_client_that_goes_away_is_counted_and_frees_its_place() {
+    let world = World::usual();
+    let router = world.router();
+    world.block_on(async move {
+        // a body that never ends: the handler waits for it
+        let body = Body::from_stream(futures::stream::pending::<Result<&[u8], std::io::Error>>());
+        let request = Request::post(uri("/api/v1/query"))
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(body)
+            .unwrap();
+        let mut response = Box::pin(router.oneshot(request));
+        assert!(response.as_mut().now_or_never().is_none());
+        drop(response);
+    });
+    assert_eq!(world.api.metrics().requests[&("query", 499)].count, 1);
+    assert!(world.api.active_queries().is_empty());
+}

@@ -1,0 +1,330 @@
+//! The same requests to a real Prometheus and to us, over the same data: equal status, equal bytes.
+//!
+//! Runs when `PROMETHEUS_BIN` names a Prometheus 3.14 binary with `promtool` beside it.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use crate::store::{Series, Store};
+use crate::world::{Setup, World, series, uri};
+
+/// 2023-11-14, on a full hour.
+const START: i64 = 1_700_002_800;
+
+const FLOATS: [&str; 34] = [
+    "0",
+    "-0",
+    "1",
+    "-1",
+    "0.1",
+    "0.3",
+    "1.5",
+    "100",
+    "123456789",
+    "1e15",
+    "1e16",
+    "1e17",
+    "123456789012345678",
+    "1e20",
+    "999999999999999900000",
+    "1e21",
+    "1.5e21",
+    "1e22",
+    "1e100",
+    "1.7976931348623157e308",
+    "1e-5",
+    "1e-6",
+    "0.0000012345",
+    "9.99e-7",
+    "1e-7",
+    "1e-10",
+    "2.2250738585072014e-308",
+    "5e-324",
+    "9007199254740993",
+    "0.1+0.2",
+    "1/3",
+    "NaN",
+    "Inf",
+    "-Inf",
+];
+
+const QUERIES: [&str; 46] = [
+    "1+1",
+    "\"a<b>&\\u2028\"",
+    "up",
+    "up{job=\"a\"}",
+    "up[2m]",
+    "up[2m:30s]",
+    "none",
+    "sum(up)",
+    "sum by (job) (up)",
+    "rate(requests_total[5m])",
+    "{\"other.name\"}",
+    "up > 0",
+    "-up",
+    "up * 2",
+    "sort(up)",
+    "sort_desc(up)",
+    "topk(1, up)",
+    "label_replace(up, \"x\", \"<$1>\", \"job\", \"(.*)\")",
+    "vector(time())",
+    "time()",
+    "scalar(up)",
+    "absent(none)",
+    "absent(none{a=\"b\"})",
+    "count_values(\"v\", up)",
+    "quantile(0.5, up)",
+    "timestamp(up)",
+    "up offset 1m",
+    "up @ 1700002800",
+    "up and on(job) up",
+    "up + on(job) up",
+    "increase(requests_total[3m])",
+    "up == bool 1",
+    "histogram_quantile(0.9, up)",
+    "avg_over_time(up[3m])",
+    "sum(",
+    "up[5m",
+    "foo(up)",
+    "up{a=}",
+    "sum(up) by",
+    "1 +",
+    "up{job=~\"(\"}",
+    "rate(up)",
+    "\"a\" + 1",
+    "{}",
+    "up up",
+    "<",
+];
+
+fn data() -> Vec<Series> {
+    let minutes =
+        |f: &dyn Fn(i64) -> f64| (0..=30).map(|m| ((START + m * 60) * 1000, f(m))).collect::<Vec<_>>();
+    let mut all = vec![
+        series(&[("__name__", "up"), ("job", "a")], &minutes(&|_| 1.0)),
+        series(&[("__name__", "up"), ("job", "b<&>\"\\\n\u{2028}é")], &minutes(&|m| (m % 2) as f64)),
+        series(
+            &[("__name__", "requests_total"), ("code", "200"), ("job", "a")],
+            &minutes(&|m| m as f64 * 7.25),
+        ),
+        series(
+            &[("__name__", "requests_total"), ("code", "500"), ("job", "a")],
+            &minutes(&|m| m as f64 / 3.0),
+        ),
+        series(&[("__name__", "other.name"), ("la.bel", "x")], &minutes(&|m| 10f64.powi(m as i32 * 2 - 30))),
+    ];
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    all
+}
+
+fn open_metrics(data: &[Series]) -> String {
+    let quoted =
+        |v: &str| format!("\"{}\"", v.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"));
+    let mut out = String::new();
+    for series in data {
+        let name = quoted(series.labels.metric_name());
+        let pairs: Vec<String> = series
+            .labels
+            .iter()
+            .filter(|(n, _)| *n != "__name__")
+            .map(|(n, v)| format!("{}={}", quoted(n), quoted(v)))
+            .collect();
+        for (t, v) in &series.floats {
+            writeln!(out, "{{{name},{}}} {v} {}", pairs.join(","), t / 1000).unwrap();
+        }
+    }
+    out + "# EOF\n"
+}
+
+struct Prometheus {
+    process: Child,
+    port: u16,
+    /// Kept open: a closed log ends the process.
+    _log: std::io::Lines<BufReader<ChildStderr>>,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _gone = (self.process.kill(), self.process.wait());
+    }
+}
+
+impl Prometheus {
+    #[expect(clippy::disallowed_methods, reason = "files of another program")]
+    fn start(binary: &Path, folder: &Path, data: &[Series]) -> Self {
+        std::fs::write(folder.join("data.om"), open_metrics(data)).unwrap();
+        std::fs::write(folder.join("config.yml"), "").unwrap();
+        let made = Command::new(binary.with_file_name("promtool"))
+            .args(["tsdb", "create-blocks-from", "openmetrics", "data.om", "data"])
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut process = Command::new(binary)
+            .args([
+                "--config.file=config.yml",
+                "--storage.tsdb.path=data",
+                "--storage.tsdb.retention.time=100y",
+            ])
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .current_dir(folder)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let ready = log.by_ref().map(Result::unwrap).find(|line| line.contains("Server is ready to receive"));
+        assert!(ready.is_some(), "prometheus ended before it was ready");
+        Prometheus { process, port, _log: log }
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(stream, "GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", uri(path)).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+}
+
+fn requests() -> Vec<String> {
+    let escaped = |text: &str| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
+    let (at, end) = (START + 600, START + 1200);
+    let mut all = Vec::new();
+    for query in QUERIES {
+        let query = escaped(query);
+        all.push(format!("query?query={query}&time={at}.5"));
+        all.push(format!("query?query={query}&time={at}&limit=1"));
+        all.push(format!("query_range?query={query}&start={START}.25&end={end}&step=37.5"));
+        all.push(format!("query_range?query={query}&start={START}&end={end}&step=5m&limit=1"));
+        all.push(format!("format_query?query={query}"));
+        all.push(format!("query_exemplars?query={query}"));
+        all.push(format!("series?match[]={query}"));
+        all.push(format!("labels?match[]={query}"));
+    }
+    for float in FLOATS {
+        all.push(format!("query?query=vector({})&time=1.5", escaped(float)));
+        all.push(format!("query?query={}&time=-1.25", escaped(float)));
+        all.push(format!("query_range?query={}&start=0&end=1&step=250ms", escaped(float)));
+    }
+    let parameters = [
+        "query",
+        "query?query=up&time=x",
+        "query?query=up&time=",
+        "query?query=1&time=2020-01-01T00:00:00.5Z",
+        "query?query=1&time=2020-01-01t00:00:00z",
+        "query?query=1&time=1_0",
+        "query?query=1&time=0x10",
+        "query?query=1&time=1.0005",
+        "query?query=1&time=-0.0005",
+        "query?query=up&time=1&timeout=x",
+        "query?query=up&limit=x",
+        "query?query=up&limit=-1",
+        "query?query=up&limit=99999999999999999999",
+        "query?query=up&lookback_delta=x",
+        "query?query=up&time=1&lookback_delta=-1s",
+        "query_range",
+        "query_range?query=1&start=0",
+        "query_range?query=1&start=0&end=1",
+        "query_range?query=1&start=1&end=0&step=1",
+        "query_range?query=1&start=0&end=1&step=0",
+        "query_range?query=1&start=0&end=1&step=-1",
+        "query_range?query=1&start=0&end=1&step=1e300",
+        "query_range?query=1&start=0&end=1&step=NaN",
+        "query_range?query=1&start=0&end=1&step=1m1m",
+        "query_range?query=1&start=0&end=1&step=1h30m",
+        "query_range?query=1&start=0&end=11000&step=1",
+        "query_range?query=1&start=0&end=11001&step=1",
+        "query_exemplars",
+        "query_exemplars?query=up&start=5&end=4",
+        "query_exemplars?query=up&start=x",
+        "series",
+        "series?match[]=",
+        "series?match[]={}",
+        "series?match[]=up&limit=1",
+        "series?match[]=up&limit=x",
+        "series?match[]=up&match[]=requests_total",
+        "series?match[]={__name__!=\"\"}&limit=3",
+        "series?match[]=up&start=1&end=2",
+        "series?match[]=up&start=2&end=1",
+        "labels",
+        "labels?limit=2",
+        "labels?start=x",
+        "labels?end=1",
+        "labels?match[]={a=~\".*\"}",
+        "label/__name__/values",
+        "label/__name__/values?limit=2",
+        "label/job/values",
+        "label/U__la_2e_bel/values",
+        "label/U__la_2e/values",
+        "label/none/values",
+        "label/job/values?match[]=requests_total",
+        "label/%FF/values",
+        "label/a-b/values",
+        "label/job/values?match[]=up&match[]=requests_total",
+        "metadata",
+        "metadata?limit=x",
+        "metadata?limit_per_metric=x",
+        "rules",
+        "rules?type=x",
+        "rules?type=alert",
+        "rules?exclude_alerts=x",
+        "rules?exclude_alerts=TRUE",
+        "rules?group_limit=0",
+        "rules?group_limit=x",
+        "rules?group_next_token=x",
+        "rules?group_limit=1&group_next_token=x",
+        "rules?match[]={}",
+        "alerts",
+        "alertmanagers",
+        "targets",
+        "targets?state=active",
+        "targets?state=dropped",
+        "targets/metadata?limit=x",
+        "targets/metadata",
+        "status/tsdb?limit=0",
+        "status/tsdb?limit=x",
+        "status/tsdb?limit=10001",
+        "status/walreplay",
+        "notifications",
+        "format_query",
+        "nosuch",
+    ];
+    all.extend(parameters.iter().map(|p| p.to_string()));
+    all
+}
+
+#[test]
+fn prometheus_answers_the_same() {
+    let Some(binary) = std::env::var_os("PROMETHEUS_BIN") else {
+        println!("skipped: PROMETHEUS_BIN does not name a Prometheus");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = data();
+    let prometheus = Prometheus::start(Path::new(&binary), folder.path(), &data);
+    let store = Store { tenants: [("anonymous".to_owned(), data)].into(), ..Store::default() };
+    let world = World::new(Setup { store, ..Setup::default() });
+    let mut differences = String::new();
+    for request in requests() {
+        let path = format!("/api/v1/{request}");
+        let theirs = prometheus.get(&path);
+        let ours = world.get(&path);
+        // a path that does not exist is the server's to answer
+        let equal = theirs.0 == ours.status && (theirs.1 == ours.body || theirs.1.starts_with("404 page"));
+        if !equal {
+            writeln!(
+                differences,
+                "{path}\n  prometheus {} {}\n  ours       {} {}",
+                theirs.0, theirs.1, ours.status, ours.body
+            )
+            .unwrap();
+        }
+    }
+    assert!(differences.is_empty(), "\n{differences}");
+}

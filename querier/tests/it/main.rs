@@ -1,0 +1,16 @@
+//! The API from outside: requests in, bytes out, over a small store in memory.
+
+#[cfg(test)]
+mod endpoints;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod live;
+#[cfg(test)]
+mod store;
+#[cfg(test)]
+mod tenants;
+#[cfg(test)]
+mod world;
