@@ -11,8 +11,6 @@ use crate::refusal::Refusal;
 
 /// A byte of a Snappy block cannot become more than this many bytes (a copy of 64 bytes takes three).
 const SNAPPY_RATIO_MAX: usize = 64;
-/// What a zstd body is assumed to become when its header does not tell.
-const ZSTD_RATIO_GUESS: usize = 16;
 /// Largest zstd window: 2^25 bytes, the default cap of a decoded request.
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
 /// Most sets of buffers kept for the next request, and the most bytes of one that is kept.
@@ -100,21 +98,26 @@ impl Scratch {
 pub(crate) fn decoded_bytes_guess(encoding: Encoding, body: &[u8], limits: &Limits) -> usize {
     let claimed = match encoding {
         Encoding::Snappy => snap::raw::decompress_len(body).unwrap_or(0).min(body.len() * SNAPPY_RATIO_MAX),
-        Encoding::Zstd => body.len() * ZSTD_RATIO_GUESS,
+        Encoding::Zstd => match zstd::zstd_safe::get_frame_content_size(body) {
+            Ok(Some(claimed)) => usize::try_from(claimed).unwrap_or(usize::MAX),
+            // a header that does not tell: as much as there may be
+            Ok(None) => usize::MAX,
+            Err(_) => 0,
+        },
     };
     claimed.min(limits.decoded_bytes_max)
 }
 
 /// Buffers between requests.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Mutex<Vec<Box<Scratch>>>);
+pub(crate) struct Pool(Mutex<Vec<Scratch>>);
 
 impl Pool {
-    pub(crate) fn take(&self) -> Box<Scratch> {
+    pub(crate) fn take(&self) -> Scratch {
         self.0.lock().pop().unwrap_or_default()
     }
 
-    pub(crate) fn give_back(&self, mut scratch: Box<Scratch>) {
+    pub(crate) fn give_back(&self, mut scratch: Scratch) {
         if scratch.bytes() > POOLED_BYTES_MAX {
             return;
         }

@@ -220,7 +220,8 @@ fn read_sample(line: &str, openmetrics: bool) -> Result<ExpositionSample, &'stat
         t = Some(timestamp(cursor.until(|c| matches!(c, ' ' | '\t')), openmetrics)?);
         cursor.skip_blanks();
     }
-    if !cursor.rest.is_empty() && !(openmetrics && cursor.rest.starts_with('#')) {
+    let is_exemplar = openmetrics && cursor.rest.starts_with('#');
+    if !cursor.rest.is_empty() && !is_exemplar {
         return Err("text after the sample");
     }
     let labels = Labels::new(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))

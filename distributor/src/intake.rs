@@ -48,7 +48,7 @@ impl From<Reason> for Fault {
 #[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) origin: Origin,
-    pub(crate) scratch: Box<Scratch>,
+    pub(crate) scratch: Scratch,
     /// Metadata that comes without a series.
     pub(crate) metadata: Vec<(String, Metadata)>,
 }

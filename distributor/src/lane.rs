@@ -157,6 +157,13 @@ impl Lane {
         out.reserve(keys.len());
         for key in keys {
             let key = halves(*key);
+            if key == [0, 0] {
+                // not to be remembered; dead entries bear this key, too
+                counts.missed += 1;
+                previous = NONE;
+                out.push(None);
+                continue;
+            }
             let guess = self.young.entries.get(previous as usize).map_or(NONE, |entry| entry.next);
             if let Some(entry) = self.young.entries.get(guess as usize)
                 && entry.key == key
@@ -310,6 +317,14 @@ mod tests {
         assert_eq!(lane.len(), 1, "another reference by now");
         lane.remove(1, 1);
         assert_eq!(lane.len(), 0);
+        out.clear();
+        lane.insert(3, known(3));
+        lane.insert(4, known(4));
+        lane.look_up(&[3, 4], now(), &mut out);
+        lane.remove(4, 4);
+        out.clear();
+        lane.look_up(&[3, 0], now(), &mut out);
+        assert_eq!(out, [Some(known(3)), None], "a dead entry answers nobody");
         let later = now() + GENERATION;
         lane.look_up(&[1], later, &mut out);
         assert_eq!(lane.began, later);

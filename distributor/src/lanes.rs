@@ -3,7 +3,7 @@
 //! The secret is drawn once per process: nobody outside can make two label sets collide.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use model::{Labels, TenantId};
 use parking_lot::{Mutex, RwLock};
@@ -34,6 +34,8 @@ pub(crate) struct TenantLane {
     pub(crate) lane: Mutex<Lane>,
     bytes: AtomicUsize,
     used: AtomicUsize,
+    /// Made room for another tenant; requests in work may still hold it, nobody counts its bytes any more.
+    gone: AtomicBool,
 }
 
 /// All tenants' lanes.
@@ -78,6 +80,9 @@ impl Lanes {
             if let Some(idle) = idle.map(|(tenant, _)| tenant.clone())
                 && let Some(gone) = tenants.remove(&idle)
             {
+                // under its lock, so that nobody is just counting
+                let _lane = gone.lane.lock();
+                gone.gone.store(true, Ordering::Relaxed);
                 self.bytes.fetch_sub(gone.bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
             }
         }
@@ -86,6 +91,7 @@ impl Lanes {
                 lane: Mutex::new(Lane::new(runtime.monotonic())),
                 bytes: AtomicUsize::new(0),
                 used: AtomicUsize::new(use_number),
+                gone: AtomicBool::new(false),
             })
         });
         Arc::clone(lane)
@@ -93,6 +99,9 @@ impl Lanes {
 
     /// Keeps the account of bytes after a lane changed, and the bound.
     pub(crate) fn settle(&self, tenant: &TenantLane, lane: &mut Lane, runtime: &Runtime) {
+        if tenant.gone.load(Ordering::Relaxed) {
+            return;
+        }
         let mut now = lane.bytes();
         let before = tenant.bytes.swap(now, Ordering::Relaxed);
         let total = self.bytes.fetch_add(now, Ordering::Relaxed) + now - before;

@@ -1,6 +1,6 @@
 //! From a compressed body to batches: the part of a write that is nothing but computing.
 
-use model::TenantId;
+use model::{Metadata, TenantId};
 use proto::remote_write::WriteVersion;
 
 use crate::batch::{Batcher, GroupBatch, Piece};
@@ -78,9 +78,11 @@ pub(crate) fn build(
     let mut known = Vec::new();
     let mut families = Vec::new();
     let mut new_families = Vec::new();
+    let mut report = Report::default();
+    let alone = metadata_alone(intake, &mut report);
     let counts = {
         let mut lane = tenant_lane.lane.lock();
-        for (metric, metadata) in &intake.metadata {
+        for (metric, metadata) in intake.metadata.iter().chain(&alone) {
             let family = inner.lanes.hash_family(metric.as_bytes());
             let text = format!("{}\0{}\0{}", metadata.metric_type, metadata.help, metadata.unit);
             let hash = inner.lanes.hash_family(text.as_bytes()) as u32;
@@ -89,17 +91,15 @@ pub(crate) fn build(
                 new_families.push((metric, metadata));
             }
         }
-        lane.look_up(&intake.scratch.keys, inner.runtime.monotonic(), &mut known)
+        let counts = lane.look_up(&intake.scratch.keys, inner.runtime.monotonic(), &mut known);
+        inner.lanes.settle(&tenant_lane, &mut lane, &inner.runtime);
+        counts
     };
     inner.counters.lookups(counts);
 
-    let mut report = Report::default();
     let mut batcher = Batcher::new(intake, limits, tenant, inner.store.as_ref());
     for (series, walked) in intake.scratch.walk.series.iter().enumerate() {
         if walked.is_empty() {
-            if intake.is_v2() {
-                report.add(Reason::EmptyTimeSeries, 1, || intake.show(series));
-            }
             continue;
         }
         let piece = Piece {
@@ -114,4 +114,20 @@ pub(crate) fn build(
         batcher.push_family(metric, metadata);
     }
     Ok((known, batcher.finish(), report, families))
+}
+
+/// What 2.0 series without any samples say of their metrics; those that say nothing are refused. 1.0 never
+/// minded empty series.
+fn metadata_alone(intake: &Intake, report: &mut Report) -> Vec<(String, Metadata)> {
+    let mut alone = Vec::new();
+    if !intake.is_v2() {
+        return alone;
+    }
+    for (series, _) in intake.scratch.walk.series.iter().enumerate().filter(|(_, walked)| walked.is_empty()) {
+        match intake.series_metadata(series).and_then(|metadata| intake.metadata_of(series, metadata)) {
+            Some(metadata) => alone.push(metadata),
+            None => report.add(Reason::EmptyTimeSeries, 1, || intake.show(series)),
+        }
+    }
+    alone
 }

@@ -183,6 +183,11 @@ fn metadata_is_kept_never_fails_and_is_not_sent_again() {
     assert_eq!(door.v2(&with(&counter)).status, 204);
     assert_eq!(door.store.metadata("anonymous", "m"), Some(counter.clone()));
     assert_eq!(door.store.metadata_appends(), 3);
+    // alone, without any sample
+    let alone = labels(&[("__name__", "alone")]);
+    let series = SeriesToWrite { metadata: Some(&counter), ..SeriesToWrite::floats(&alone, &[]) };
+    assert_eq!(written(&door.v2(&EncodeV2::default().series(series).finish())), Some((0, 0, 0)));
+    assert_eq!(door.store.metadata("anonymous", "alone"), Some(counter.clone()));
     // references that lead nowhere are no reason to fail
     let mut request = v2::Request::decode(&with(&Metadata::default())[..]).unwrap();
     request.timeseries[0].metadata = Some(v2::Metadata { r#type: 99, help_ref: 999, unit_ref: 999 });
@@ -191,7 +196,8 @@ fn metadata_is_kept_never_fails_and_is_not_sent_again() {
 
 #[test]
 fn labels_are_checked_alike_in_both_versions_and_the_rest_is_written() {
-    let cases: [(&[(&str, &str)], Option<&str>); 9] = [
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Pairs<'_>, Option<&str>); 9] = [
         (&[("__name__", "good"), ("z", "1"), ("a", "unsorted")], None),
         (&[("__name__", "empty_value_is_absent"), ("a", "")], None),
         (&[("__name__", "größe.x"), ("a b", "ü")], None),
@@ -268,8 +274,8 @@ fn symbol_references_are_checked() {
         door.v2(&v2::Request { symbols: symbols.clone(), timeseries: timeseries.clone() }.encode_to_vec());
     assert_eq!((answer.status, written(&answer)), (400, Some((1, 0, 0))));
     let lines: Vec<_> = answer.body.lines().collect();
-    assert!(lines[0].starts_with("err-epimetheus-bad-symbol-reference:") && lines[0].contains("refused: 3"));
-    assert!(lines[1].starts_with("err-epimetheus-empty-time-series:") && lines[1].ends_with("first: m"));
+    assert!(lines[1].starts_with("err-epimetheus-bad-symbol-reference:") && lines[1].contains("refused: 3"));
+    assert!(lines[0].starts_with("err-epimetheus-empty-time-series:") && lines[0].ends_with("first: m"));
     let wrong_first = v2::Request { symbols: symbols[1..].to_vec(), timeseries };
     let answer = door.v2(&wrong_first.encode_to_vec());
     assert_eq!((answer.status, written(&answer)), (400, Some((0, 0, 0))));
