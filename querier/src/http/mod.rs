@@ -11,6 +11,7 @@ mod reply;
 mod rules;
 mod status;
 mod time;
+mod tree;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ fn flavoured(flavour: Flavour) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
         ("/query_range", both("query_range", query::range)),
         ("/query_exemplars", both("query_exemplars", listing::exemplars)),
         ("/format_query", both("format_query", query::format)),
+        ("/parse_query", both("parse_query", query::parse)),
         ("/series", both("series", listing::series)),
         ("/labels", both("labels", listing::label_names)),
         ("/label/{name}/values", only_get("label_values", listing::label_values)),

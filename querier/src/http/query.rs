@@ -7,6 +7,7 @@ use promql::{Answer, QueryRequest, QueryStats, Value};
 
 use super::reply::shown;
 use super::time::{Time, parse_duration, parse_limit, parse_time, parse_time_parameter, quote};
+use super::tree::tree_json;
 use super::{Call, Reply};
 use crate::json::{AnswerWriter, Tail, write_float, write_seconds, write_string};
 use crate::{Api, ApiError, language};
@@ -212,4 +213,11 @@ pub(super) async fn format(api: Arc<Api>, call: Call) -> Result<Reply, ApiError>
     let mut data = Vec::new();
     write_string(&mut data, &expr.prettify());
     Ok(Reply::success(data, Vec::new()))
+}
+
+/// `parse_query`: the query's syntax tree.
+pub(super) async fn parse(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    let expr = language::parse(call.form.get("query"), api.engine.options().features)
+        .map_err(|e| ApiError::parameter("query", e))?;
+    Ok(Reply::success(tree_json(&expr), Vec::new()))
 }

@@ -6,6 +6,7 @@ use http::Request;
 use querier::ApiLimits;
 use tower::ServiceExt;
 
+use crate::store::Store;
 use crate::world::{Setup, World, sample_store, uri};
 
 #[test]
@@ -63,4 +64,32 @@ fn a_client_that_goes_away_is_counted_and_frees_its_place() {
     });
     assert_eq!(world.api.metrics().requests[&("query", 499)].count, 1);
     assert!(world.api.active_queries().is_empty());
+}
+
+#[test]
+fn requests_beyond_the_queue_are_refused() {
+    let limits = ApiLimits { listings_running_max: 1, listings_waiting_max: 1, ..ApiLimits::default() };
+    let store = Store { stuck: true, ..sample_store() };
+    let world = World::new(Setup { store, limits, ..Setup::default() });
+    let router = world.router();
+    let refused = world.block_on(async move {
+        let send =
+            |path: &str| Box::pin(router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()));
+        let mut running = send("/api/v1/labels");
+        assert!(running.as_mut().now_or_never().is_none());
+        let mut waiting = send("/api/v1/label/job/values");
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let refused = send("/api/v1/label/job/values").await.unwrap();
+        // who goes away makes room
+        drop(running);
+        assert_eq!(waiting.await.unwrap().status(), 200);
+        refused
+    });
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let body = world.block_on(axum::body::to_bytes(refused.into_body(), 1000)).unwrap();
+    assert_eq!(
+        &body[..],
+        br#"{"status":"error","errorType":"unavailable","error":"too many listings: 1 are running and 1 are waiting"}"#
+    );
 }

@@ -51,7 +51,7 @@ const FLOATS: [&str; 34] = [
     "-Inf",
 ];
 
-const QUERIES: [&str; 46] = [
+const QUERIES: [&str; 85] = [
     "1+1",
     "\"a<b>&\\u2028\"",
     "up",
@@ -98,6 +98,45 @@ const QUERIES: [&str; 46] = [
     "{}",
     "up up",
     "<",
+    "up * on(job) group_left(code) requests_total",
+    "requests_total / ignoring(code) group_left up{job=\"a\"}",
+    "max_over_time(rate(requests_total[2m])[10m:1m] offset 5m)",
+    "up @ start()",
+    "sum without (job) (up @ end() offset -1m)",
+    "round(up, 0.5)",
+    "label_join(up, \"x\", \",\", \"job\")",
+    "1e3 + 5m",
+    "clamp(up, 0, 0.5)",
+    "up or requests_total",
+    "up unless none",
+    "irate(requests_total[5m])",
+    "stddev(requests_total)",
+    "bottomk(1, requests_total)",
+    "changes(up[10m])",
+    "resets(up[10m])",
+    "deriv(requests_total[5m])",
+    "predict_linear(requests_total[5m], 60)",
+    "quantile_over_time(0.5, up[5m])",
+    "present_over_time(up[2m])",
+    "day_of_week()",
+    "pi()",
+    "-(1 + 2) ^ 2 > bool 3",
+    "{__name__=~\"up|none\", job!=\"\"}",
+    "avg by (code) (rate(requests_total[5m]))",
+    "absent_over_time(none[5m])",
+    "delta(up[5m])",
+    "idelta(up[5m])",
+    "group(up)",
+    "ceil(up)",
+    "ln(up)",
+    "hour(up)",
+    "stdvar_over_time(up[5m])",
+    "sort_by_label(up, \"job\")",
+    "limitk(1, up)",
+    "info(up)",
+    "up fill(0) up",
+    "holt_winters(up[5m], 0.5, 0.5)",
+    "count(up) by (job) > 0",
 ];
 
 fn data() -> Vec<Series> {
@@ -203,6 +242,7 @@ fn requests() -> Vec<String> {
         all.push(format!("query_range?query={query}&start={START}.25&end={end}&step=37.5"));
         all.push(format!("query_range?query={query}&start={START}&end={end}&step=5m&limit=1"));
         all.push(format!("format_query?query={query}"));
+        all.push(format!("parse_query?query={query}"));
         all.push(format!("query_exemplars?query={query}"));
         all.push(format!("series?match[]={query}"));
         all.push(format!("labels?match[]={query}"));

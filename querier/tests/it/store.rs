@@ -29,6 +29,8 @@ pub(crate) struct Store {
     pub(crate) metadata: BTreeMap<String, Vec<(String, Metadata)>>,
     pub(crate) failure: Option<SourceError>,
     pub(crate) warning: Option<String>,
+    /// Never answers what names there are.
+    pub(crate) stuck: bool,
 }
 
 impl Store {
@@ -119,6 +121,9 @@ impl Source for Store {
     }
 
     async fn label_names(&self, request: &MetadataRequest) -> Result<Vec<String>, SourceError> {
+        if self.stuck {
+            std::future::pending::<()>().await;
+        }
         let names: BTreeSet<String> = self
             .matching(request)?
             .flat_map(|s| s.labels.iter().map(|(n, _)| n.to_owned()).collect::<Vec<_>>())
