@@ -22,6 +22,7 @@ use crate::metrics::{Counters, MetricsSnapshot};
 use crate::prepare;
 use crate::rate::Rates;
 use crate::refusal::Refusal;
+use crate::self_scrape::Targets;
 
 /// Bodies up to this size are read on the caller's task, larger ones on the pool for CPU work.
 const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) pool: Pool,
     pub(crate) rates: Rates,
     pub(crate) counters: Counters,
+    pub(crate) targets: Targets,
 }
 
 /// Accepts writes; cheap to clone.
@@ -128,6 +130,7 @@ impl Distributor {
             pool: Pool::default(),
             rates: Rates::default(),
             counters: Counters::default(),
+            targets: Targets::default(),
         };
         Distributor { inner: Arc::new(inner) }
     }
@@ -145,6 +148,33 @@ impl Distributor {
     /// What was counted so far.
     pub fn metrics(&self) -> MetricsSnapshot {
         self.inner.counters.snapshot(self.inner.lanes.series(), self.inner.lanes.bytes())
+    }
+
+    /// The answer to a request that can be refused before its body is read: a message or compression nobody
+    /// here reads, more bytes announced (or read so far) than are taken, too much in work already.
+    pub fn refuse_early(
+        &self,
+        content_type: Option<&str>,
+        content_encoding: Option<&str>,
+        body_bytes: Option<usize>,
+    ) -> Option<PushAnswer> {
+        let version = media::version(content_type);
+        let limits = self.limits();
+        let checked = version.clone().and_then(|_| {
+            media::encoding(content_encoding)?;
+            let size = body_bytes.unwrap_or(0);
+            if size > limits.request_bytes_max {
+                return Err(Refusal::TooLarge { size, max: limits.request_bytes_max });
+            }
+            let inflight = self.inner.counters.inflight_bytes.load(Ordering::Relaxed);
+            if inflight > 0 && inflight + size > limits.inflight_bytes_max {
+                return Err(Refusal::Overloaded { inflight, max: limits.inflight_bytes_max });
+            }
+            Ok(())
+        });
+        let refusal = checked.err()?;
+        self.inner.counters.request(version.clone().ok(), refusal.status());
+        Some(refuse(&refusal, version.ok()))
     }
 
     /// Takes a remote write request. Dropping the future leaves written what was written by then.

@@ -1,7 +1,9 @@
 //! Takes a page of text as a scrape would: our own `/metrics`, without going through the network.
 
 use model::{Labels, LabelsBuilder, METRIC_NAME, TenantId};
+use parking_lot::Mutex;
 use proto::remote_write::{IndexRange, WalkedSeries};
+use runtime::{HashMap, HashSet};
 
 use crate::commit;
 use crate::distributor::Distributor;
@@ -24,11 +26,33 @@ pub struct TextAppended {
 /// A sample with its labels complete.
 type Row = (Labels, i64, f64);
 
+/// Most targets whose last series are remembered.
+const TARGETS_MAX: usize = 64;
+
+/// The series each target had last: what is missing next time is marked stale.
+#[derive(Debug, Default)]
+pub(crate) struct Targets(Mutex<HashMap<(TenantId, Labels), HashSet<Labels>>>);
+
+impl Targets {
+    fn last(&self, target: &(TenantId, Labels)) -> HashSet<Labels> {
+        self.0.lock().get(target).cloned().unwrap_or_default()
+    }
+
+    fn set(&self, target: (TenantId, Labels), series: HashSet<Labels>) {
+        let mut targets = self.0.lock();
+        if targets.len() >= TARGETS_MAX && !targets.contains_key(&target) {
+            targets.clear();
+        }
+        targets.insert(target, series);
+    }
+}
+
 impl Distributor {
     /// Stores the samples of a page with `extra_labels` (`job`, `instance`) added, and `up`,
-    /// `scrape_duration_seconds`, `scrape_samples_scraped`, `scrape_samples_post_metric_relabeling` beside
-    /// them. A scraped label of the same name as an extra one is renamed to `exported_…`. Samples without a
-    /// timestamp get `now_ms`.
+    /// `scrape_duration_seconds`, `scrape_samples_scraped`, `scrape_samples_post_metric_relabeling`,
+    /// `scrape_series_added` beside them. A scraped label of the same name as an extra one is renamed to
+    /// `exported_…`. Samples without a timestamp get `now_ms`; series that were on the last page of these
+    /// extra labels and are gone get a staleness marker.
     pub async fn append_text(
         &self,
         tenant: &TenantId,
@@ -39,21 +63,33 @@ impl Distributor {
         let started = self.inner.runtime.monotonic();
         let limits = self.limits();
         let page = parse_exposition(text);
-        let (mut rows, metadata, malformed): (Vec<Row>, _, _) = match page {
+        let (mut rows, mut series) = (Vec::<Row>::new(), HashSet::default());
+        let (metadata, malformed) = match page {
             Ok(page) => {
-                let rows = page.samples.into_iter();
-                let rows =
-                    rows.map(|s| (with_target(&s.labels, extra_labels), s.t.unwrap_or(now_ms), s.value));
-                (rows.collect(), page.metadata, None)
+                for sample in page.samples {
+                    let labels = with_target(&sample.labels, extra_labels);
+                    if sample.t.is_none() {
+                        series.insert(labels.clone());
+                    }
+                    rows.push((labels, sample.t.unwrap_or(now_ms), sample.value));
+                }
+                (page.metadata, None)
             }
-            Err(error) => (Vec::new(), Vec::new(), Some(error)),
+            Err(error) => (Vec::new(), Some(error)),
         };
         let scraped = rows.len() as f64;
+        let target = (tenant.clone(), with_target(&Labels::empty(), extra_labels));
+        let last = self.inner.targets.last(&target);
+        let added = series.difference(&last).count() as f64;
+        let mut gone: Vec<Labels> = last.difference(&series).cloned().collect();
+        gone.sort();
+        rows.extend(gone.into_iter().map(|labels| (labels, now_ms, model::stale_nan())));
         for (name, value) in [
             ("up", if malformed.is_none() { 1.0 } else { 0.0 }),
-            ("scrape_duration_seconds", started.elapsed().as_secs_f64()),
+            ("scrape_duration_seconds", self.inner.runtime.monotonic().since(started).as_secs_f64()),
             ("scrape_samples_scraped", scraped),
             ("scrape_samples_post_metric_relabeling", scraped),
+            ("scrape_series_added", added),
         ] {
             rows.push((with_target(&name_only(name), extra_labels), now_ms, value));
         }
@@ -78,6 +114,7 @@ impl Distributor {
         let refused = prepared.report.text(&limits);
         self.inner.pool.give_back(prepared.intake.scratch);
         let written = written?;
+        self.inner.targets.set(target, series);
         self.inner.counters.wrote(written);
         Ok(TextAppended { written: written.samples, refused, malformed })
     }

@@ -76,6 +76,10 @@ fn bodies_over_the_caps_are_refused_with_the_setting_to_raise() {
         assert_eq!((answer.status, written(&answer)), (400, Some((0, 0, 0))), "{encoding}");
         assert!(answer.body.contains("limits.decoded_bytes_max"), "{}", answer.body);
     }
+    let early = door.distributor.refuse_early(Some(V2), Some("snappy"), Some(2001)).unwrap();
+    assert_eq!((early.status, written(&early)), (413, Some((0, 0, 0))));
+    assert_eq!(door.distributor.refuse_early(Some("text/plain"), None, Some(2001)).unwrap().status, 415);
+    assert_eq!(door.distributor.refuse_early(None, None, Some(2000)), None);
     // a few bytes that claim to be many: refused without the memory
     let answer = Door::new().request(None, None, Bytes::from_static(b"\x80\x80\x80\x08\x00"));
     assert_eq!(answer.status, 400);

@@ -118,9 +118,11 @@ impl WalkedSeries {
     }
 }
 
-/// Most items (series, samples, exemplars, symbols, metadata; a histogram counts for eight) in a request:
+/// Most items (samples, exemplars, symbols, metadata; a series counts for two, a histogram for eight) in a request:
 /// a body of many empty messages must not grow into a hundred times its size.
 const ITEMS_MAX: usize = 2 << 20;
+/// What a series counts for.
+const SERIES_ITEMS: usize = 2;
 /// What a histogram counts for: it takes some 200 bytes once it is decoded.
 const HISTOGRAM_ITEMS: usize = 8;
 
@@ -218,7 +220,7 @@ impl Walk {
             match field {
                 1 => {
                     let (start, end) = reader.span(field, wire_type)?;
-                    self.count(1)?;
+                    self.count(SERIES_ITEMS)?;
                     self.series_v1(body, start, end)?;
                 }
                 3 => {
@@ -283,7 +285,7 @@ impl Walk {
                 }
                 5 => {
                     let (start, end) = reader.span(field, wire_type)?;
-                    self.count(1)?;
+                    self.count(SERIES_ITEMS)?;
                     self.series_v2(body, start, end)?;
                 }
                 _ => reader.skip(field, wire_type)?,
