@@ -7,12 +7,19 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+
+use model::{FloatHistogram, Histogram, Span};
+use proto::remote_write::{EncodeV2, SeriesToWrite, WireHistogram};
 
 use crate::store::{Series, Store};
-use crate::world::{Setup, World, series, uri};
+use crate::world::{Setup, World, histogram, series, uri};
 
 /// 2023-11-14, on a full hour.
 const START: i64 = 1_700_002_800;
+
+/// After all other samples.
+const HISTOGRAMS_AT: i64 = START + 2400;
 
 const FLOATS: [&str; 34] = [
     "0",
@@ -159,6 +166,54 @@ fn data() -> Vec<Series> {
     all
 }
 
+/// Native histograms of every schema, with buckets on both sides and bounds near the ends of the floats.
+fn histograms() -> Vec<Series> {
+    let of = |name: &str, h: FloatHistogram| Series {
+        histograms: vec![
+            (HISTOGRAMS_AT * 1000, Arc::new(h.clone())),
+            ((HISTOGRAMS_AT + 15) * 1000, Arc::new(h)),
+        ],
+        ..series(&[("__name__", "native"), ("kind", name)], &[])
+    };
+    let spans = |offset| vec![Span { offset, length: 3 }, Span { offset: 2, length: 2 }];
+    let mut all = Vec::new();
+    for schema in -4..=8 {
+        for offset in [-300, -7, 0, 200] {
+            let h = FloatHistogram {
+                schema,
+                positive_spans: spans(if schema < 0 { offset / 100 } else { offset }),
+                positive_buckets: vec![1.0, 0.0, 2.5, 3.0, 4.0],
+                negative_spans: spans(if schema < 0 { offset / 150 } else { offset / 2 }),
+                negative_buckets: vec![0.5, 1.0, 1.0, 0.0, 2.0],
+                count: 16.0,
+                ..histogram()
+            };
+            all.push(of(&format!("{schema} {offset:04}"), h));
+        }
+    }
+    let custom = FloatHistogram {
+        schema: model::CUSTOM_BUCKETS_SCHEMA,
+        zero_threshold: 0.0,
+        zero_count: 0.0,
+        positive_spans: vec![Span { offset: 0, length: 4 }],
+        positive_buckets: vec![1.0, 0.0, 2.0, 1.0],
+        custom_values: Arc::from([-1.0, 0.25, 1e21]),
+        ..histogram()
+    };
+    all.push(of("custom", custom));
+    let empty = FloatHistogram {
+        zero_count: 0.0,
+        count: 0.0,
+        sum: 0.0,
+        positive_spans: vec![],
+        positive_buckets: vec![],
+        ..histogram()
+    };
+    all.push(of("empty", empty));
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    all
+}
+
 fn open_metrics(data: &[Series]) -> String {
     let quoted =
         |v: &str| format!("\"{}\"", v.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"));
@@ -208,6 +263,7 @@ impl Prometheus {
                 "--config.file=config.yml",
                 "--storage.tsdb.path=data",
                 "--storage.tsdb.retention.time=100y",
+                "--web.enable-remote-write-receiver",
             ])
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .current_dir(folder)
@@ -220,9 +276,44 @@ impl Prometheus {
         Prometheus { process, port, _log: log }
     }
 
+    /// Sends histograms by remote write.
+    fn write(&self, data: &[Series]) {
+        let mut request = EncodeV2::default();
+        for series in data {
+            let histograms: Vec<WireHistogram> = series
+                .histograms
+                .iter()
+                .map(|(t, h)| WireHistogram {
+                    t: *t,
+                    start_t: 0,
+                    histogram: Histogram::Float(Box::new((**h).clone())),
+                })
+                .collect();
+            request.series(SeriesToWrite {
+                labels: &series.labels,
+                samples: &[],
+                histograms: &histograms,
+                exemplars: &[],
+                metadata: None,
+            });
+        }
+        let body = snap::raw::Encoder::new().compress_vec(&request.finish()).unwrap();
+        let head = format!(
+            "POST /api/v1/write HTTP/1.0\r\nHost: localhost\r\nContent-Encoding: snappy\r\nContent-Type: \
+             application/x-protobuf;proto=io.prometheus.write.v2.Request\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let (status, text) = self.exchange(&[head.as_bytes(), &body].concat());
+        assert_eq!(status, 204, "{text}");
+    }
+
     fn get(&self, path: &str) -> (u16, String) {
+        self.exchange(format!("GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", uri(path)).as_bytes())
+    }
+
+    fn exchange(&self, request: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        write!(stream, "GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", uri(path)).unwrap();
+        stream.write_all(request).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let answer = String::from_utf8(answer).unwrap();
@@ -251,6 +342,14 @@ fn requests() -> Vec<String> {
         all.push(format!("query?query=vector({})&time=1.5", escaped(float)));
         all.push(format!("query?query={}&time=-1.25", escaped(float)));
         all.push(format!("query_range?query={}&start=0&end=1&step=250ms", escaped(float)));
+    }
+    let late = HISTOGRAMS_AT + 30;
+    for query in
+        ["native", "native[1m]", "native{kind=\"custom\"}*2", "histogram_count(native)", "up", "sum(native)"]
+    {
+        let query = escaped(query);
+        all.push(format!("query?query={query}&time={late}"));
+        all.push(format!("query_range?query={query}&start={HISTOGRAMS_AT}&end={late}&step=10"));
     }
     let parameters = [
         "query",
@@ -346,8 +445,12 @@ fn prometheus_answers_the_same() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let data = data();
+    let mut data = data();
     let prometheus = Prometheus::start(Path::new(&binary), folder.path(), &data);
+    let histograms = histograms();
+    prometheus.write(&histograms);
+    data.extend(histograms);
+    data.sort_by(|a, b| a.labels.cmp(&b.labels));
     let store = Store { tenants: [("anonymous".to_owned(), data)].into(), ..Store::default() };
     let world = World::new(Setup { store, ..Setup::default() });
     let mut differences = String::new();
