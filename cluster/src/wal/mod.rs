@@ -148,10 +148,11 @@ impl Wal {
 
 fn start(disk: &dyn Disk, dir: &Path) -> Result<(Recovered, segment::Begun), Failure> {
     let mut recovered = recovery::recover(disk, dir)?;
-    if let Some((number, offset)) = recovered.cut
-        && let Some(last) = recovered.segments.get(&number)
-    {
-        segment::seal(&*last.file, number, offset)?;
+    // what was read may be in the system's cache only: a process that died need not have synced it
+    match (recovered.cut, recovered.segments.last_key_value()) {
+        (Some((number, offset)), Some((_, last))) => segment::seal(&*last.file, number, offset)?,
+        (None, Some((_, last))) => last.file.sync_data()?,
+        (_, None) => {}
     }
     let next = recovered.segments.keys().next_back().map_or(1, |last| last + 1);
     let recycled = recovered.free.pop();

@@ -92,12 +92,12 @@ fn rounds(seed: u64, lives: usize) {
 
 #[test]
 fn power_loss_loses_nothing_acknowledged() {
-    for seed in 0..40 {
+    for seed in 0..24 {
         rounds(seed, 8);
     }
 }
 
 #[test]
 fn many_lives_of_one_node_keep_everything() {
-    rounds(1_000, 60);
+    rounds(1_000, 40);
 }
