@@ -1,7 +1,7 @@
 //! A folder as bucket: a put is durable when it returns, file and names, and is never seen in part.
 //!
-//! An object is written under a temporary name, fsynced, then renamed to its own name if that is free,
-//! then the folder is fsynced. One process writes to a folder (the data directory is locked); its puts of
+//! An object is written under a temporary name in its folder, fsynced, then renamed to its own name if that
+//! is free, then the folder is fsynced. One process writes to a folder (the data directory is locked); its puts of
 //! one name exclude each other here.
 
 use std::io;
@@ -18,8 +18,8 @@ use runtime::{Disk, OpenMode, Runtime};
 use super::{Backend, ObjectInfo};
 use crate::BucketError;
 
-/// Where unfinished objects are, below the root; no object's path begins so.
-const TEMPORARY: &str = ".tmp";
+/// Unfinished objects are called so; no object's name begins so.
+const TEMPORARY: &str = ".tmp-";
 /// Deepest folder a listing walks into.
 const DEPTH_MAX: usize = 16;
 
@@ -83,8 +83,10 @@ impl Folder {
 
 impl Inner {
     fn locate(&self, path: &str) -> io::Result<PathBuf> {
-        let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains('\\');
-        if path.starts_with(TEMPORARY) || path.split('/').any(bad) {
+        let bad = |part: &str| {
+            part.is_empty() || part == "." || part == ".." || part.contains('\\') || part.starts_with(TEMPORARY)
+        };
+        if path.split('/').any(bad) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path of an object"));
         }
         Ok(self.root.join(path))
@@ -121,10 +123,8 @@ impl Inner {
         }
         let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
         self.make_folder(folder)?;
-        let temporary_folder = self.root.join(TEMPORARY);
-        self.make_folder(&temporary_folder)?;
         let number = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let temporary = temporary_folder.join(format!("{:016x}-{number}", self.nonce));
+        let temporary = folder.join(format!("{TEMPORARY}{:016x}-{number}", self.nonce));
         let written = self.write_file(&temporary, bytes);
         let result = written.and_then(|()| {
             let _naming = self.naming.lock();
@@ -157,6 +157,21 @@ impl Inner {
         Ok(bytes)
     }
 
+    /// Deletes what a crash left unfinished below `folder`.
+    fn sweep(&self, folder: &Path, depth: usize) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in self.disk.list(folder)? {
+            let path = folder.join(&entry.name);
+            if entry.is_dir && depth < DEPTH_MAX {
+                removed += self.sweep(&path, depth + 1)?;
+            } else if entry.name.starts_with(TEMPORARY) {
+                self.disk.remove(&path)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
     fn walk(
         &self,
         folder: &Path,
@@ -170,7 +185,7 @@ impl Inner {
             other => other?,
         };
         for entry in entries {
-            if path.is_empty() && entry.name == TEMPORARY {
+            if entry.name.starts_with(TEMPORARY) {
                 continue;
             }
             let below = if path.is_empty() { entry.name.clone() } else { format!("{path}/{}", entry.name) };
@@ -258,12 +273,16 @@ impl Backend for Folder {
         .await
     }
 
+    async fn remove_leftovers(&self) -> Result<usize, BucketError> {
+        self.run("", |inner| inner.sweep(&inner.root, 0)).await
+    }
+
     async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, BucketError> {
         let name = prefix.to_owned();
         let done = self.run(prefix, move |inner| {
             let folder = if name.is_empty() { inner.root.clone() } else { inner.locate(&name)? };
             let entries = inner.disk.list(&folder)?;
-            Ok(entries.into_iter().filter(|e| e.is_dir && e.name != TEMPORARY).map(|e| e.name).collect())
+            Ok(entries.into_iter().filter(|e| e.is_dir).map(|e| e.name).collect())
         });
         match done.await {
             Err(BucketError::NotFound(_)) => Ok(Vec::new()),

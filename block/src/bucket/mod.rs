@@ -100,6 +100,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<ObjectInfo>, BucketError>;
     /// Names of the folders directly in `prefix` (empty: the bucket), sorted.
     async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, BucketError>;
+    /// Deletes what crashes left unfinished; how many. Only while nobody writes.
+    async fn remove_leftovers(&self) -> Result<usize, BucketError> {
+        Ok(0)
+    }
 }
 
 /// A bucket; clones share connections, bounds and counters.
@@ -266,6 +270,12 @@ impl Bucket {
         let _slot = self.slot().await;
         self.counters.lists.fetch_add(1, Ordering::Relaxed);
         self.count(self.backend.list_folders(prefix).await)
+    }
+
+    /// Deletes what a crash left of unfinished puts (a folder's alone; a store has none). For the one process
+    /// that writes, before it does.
+    pub async fn remove_leftovers(&self) -> Result<usize, BucketError> {
+        self.count(self.backend.remove_leftovers().await)
     }
 }
 
