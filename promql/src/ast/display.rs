@@ -11,7 +11,7 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Expr::Number(n) => n.fmt(f),
-            Expr::String(s) => f.write_str(&go_quote(&s.value)),
+            Expr::String(s) => f.write_str(&s.quoted()),
             Expr::VectorSelector(v) => v.fmt(f),
             Expr::MatrixSelector(m) => m.fmt(f),
             Expr::Subquery(s) => s.fmt(f),

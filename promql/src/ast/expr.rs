@@ -1,5 +1,6 @@
 //! Expressions.
 
+use super::number_format::go_quote_bytes;
 use super::{
     AggregateOp, AtModifier, BinaryOp, DurationArg, DurationExpr, Function, MatrixSelector, PosRange,
     UnaryOp, ValueType, VectorSelector,
@@ -49,10 +50,19 @@ pub struct NumberLiteral {
 /// A string, unquoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StringLiteral {
-    /// The text without quotes and escapes.
+    /// The text without quotes and escapes; bytes that are no UTF-8 replaced by U+FFFD.
     pub value: String,
+    /// The bytes, when escapes such as `\xff` made some that are no UTF-8. Such a string is no valid label name.
+    pub raw: Option<Vec<u8>>,
     /// Where it stands, quotes included.
     pub pos: PosRange,
+}
+
+impl StringLiteral {
+    /// In double quotes with Go's escapes, as error messages show it.
+    pub fn quoted(&self) -> String {
+        go_quote_bytes(self.raw.as_deref().unwrap_or(self.value.as_bytes()))
+    }
 }
 
 /// `expr[range:step] offset … @ …`

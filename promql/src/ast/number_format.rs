@@ -22,7 +22,7 @@ pub fn format_duration_ms(ms: i64) -> String {
     }
     let mut rest = ms.unsigned_abs();
     for (unit, size, only_exact) in UNITS {
-        if (only_exact && rest % size != 0) || rest < size {
+        if (only_exact && !rest.is_multiple_of(size)) || rest < size {
             continue;
         }
         let _ = write!(text, "{}{unit}", rest / size);
@@ -42,10 +42,10 @@ pub fn format_float(value: f64) -> String {
     }
 }
 
-/// As `format_float`, with an exponent below 1e-4 and from 1e21 on (Go's `%v`).
+/// As `format_float`, with an exponent below 1e-4 and from 1e6 on (Go's `%v`).
 pub(crate) fn format_float_short(value: f64) -> String {
     let size = value.abs();
-    if !value.is_finite() || size == 0.0 || (1e-4..1e21).contains(&size) {
+    if !value.is_finite() || size == 0.0 || (1e-4..1e6).contains(&size) {
         return format_float(value);
     }
     let text = format!("{value:e}");
@@ -56,36 +56,50 @@ pub(crate) fn format_float_short(value: f64) -> String {
 
 /// In double quotes with Go's escapes.
 pub(crate) fn go_quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
+    go_quote_bytes(text.as_bytes())
+}
+
+/// In double quotes with Go's escapes; bytes that are no UTF-8 as `\xff`.
+pub(crate) fn go_quote_bytes(bytes: &[u8]) -> String {
+    let mut quoted = String::with_capacity(bytes.len() + 2);
     quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\x07' => quoted.push_str("\\a"),
-            '\x08' => quoted.push_str("\\b"),
-            '\x0c' => quoted.push_str("\\f"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            '\x0b' => quoted.push_str("\\v"),
-            ' '..='~' => quoted.push(c),
-            '\0'..='\x7f' => {
-                let _ = write!(quoted, "\\x{:02x}", u32::from(c));
-            }
-            // Stands for bytes that were no text; as it is it would not read back.
-            char::REPLACEMENT_CHARACTER => quoted.push_str("\\ufffd"),
-            c if is_print(c) => quoted.push(c),
-            c if u32::from(c) < 0x1_0000 => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-            }
-            c => {
-                let _ = write!(quoted, "\\U{:08x}", u32::from(c));
-            }
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            push_escaped(&mut quoted, c);
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(quoted, "\\x{byte:02x}");
         }
     }
     quoted.push('"');
     quoted
+}
+
+fn push_escaped(quoted: &mut String, c: char) {
+    match c {
+        '"' => quoted.push_str("\\\""),
+        '\\' => quoted.push_str("\\\\"),
+        '\x07' => quoted.push_str("\\a"),
+        '\x08' => quoted.push_str("\\b"),
+        '\x0c' => quoted.push_str("\\f"),
+        '\n' => quoted.push_str("\\n"),
+        '\r' => quoted.push_str("\\r"),
+        '\t' => quoted.push_str("\\t"),
+        '\x0b' => quoted.push_str("\\v"),
+        ' '..='~' => quoted.push(c),
+        '\0'..='\x7f' => {
+            let _ = write!(quoted, "\\x{:02x}", u32::from(c));
+        }
+        // As it is it would not be read back: the scanner takes it for bytes that are no text.
+        char::REPLACEMENT_CHARACTER => quoted.push_str("\\ufffd"),
+        c if is_print(c) => quoted.push(c),
+        c if u32::from(c) < 0x1_0000 => {
+            let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+        }
+        c => {
+            let _ = write!(quoted, "\\U{:08x}", u32::from(c));
+        }
+    }
 }
 
 /// Whether `c` is shown as it is. Asked of the standard library through a string's debug form; a letter before `c`
@@ -131,14 +145,15 @@ mod tests {
         assert_eq!(format_float(1e21), "1000000000000000000000");
         assert_eq!(format_float(f64::INFINITY), "+Inf");
         assert_eq!(format_float(-0.5), "-0.5");
-        assert_eq!(format_float_short(1e21), "1e+21");
+        assert_eq!(format_float_short(4_234_000_000.0), "4.234e+09");
         assert_eq!(format_float_short(0.00001234), "1.234e-05");
-        assert_eq!(format_float_short(1e20), "100000000000000000000");
+        assert_eq!(format_float_short(123_456.5), "123456.5");
     }
 
     #[test]
     fn strings_are_quoted_as_go_does() {
         assert_eq!(go_quote("a\"b\\c\n\u{1}é\u{feff}"), r#""a\"b\\c\n\x01é\ufeff""#);
         assert_eq!(go_quote("e\u{301}"), "\"e\u{301}\"");
+        assert_eq!(go_quote_bytes(b"a\xc5z"), r#""a\xc5z""#);
     }
 }

@@ -139,8 +139,7 @@ impl Parser<'_> {
             }
             Tok::String => {
                 self.take();
-                let value = self.string_value(token);
-                Ok(Node::leaf(Expr::String(StringLiteral { value, pos: token.pos() })))
+                Ok(Node::leaf(Expr::String(self.string_literal(token))))
             }
             Tok::LeftParen => self.paren(),
             Tok::LeftBrace => self.vector_selector(None),
@@ -172,6 +171,14 @@ impl Parser<'_> {
     pub(super) fn number_literal(&mut self, token: Token) -> NumberLiteral {
         let value = self.number_value(token);
         NumberLiteral { value, as_duration: token.kind == Tok::Duration, pos: token.pos() }
+    }
+
+    fn string_literal(&mut self, token: Token) -> StringLiteral {
+        let (value, raw) = match String::from_utf8(self.string_bytes(token)) {
+            Ok(value) => (value, None),
+            Err(e) => (String::from_utf8_lossy(e.as_bytes()).into_owned(), Some(e.into_bytes())),
+        };
+        StringLiteral { value, raw, pos: token.pos() }
     }
 
     fn paren(&mut self) -> Parsed<Node> {
@@ -340,26 +347,21 @@ impl Parser<'_> {
 
     fn grouping_label(&mut self) -> Parsed<String> {
         let token = self.peek_token();
-        let name = match token.kind {
-            Tok::String => {
-                self.take();
-                self.string_value(token)
-            }
-            Tok::Keyword(Keyword::Without) => return Err(Stop::Unexpected),
-            Tok::Op(BinaryOp::Atan2) | Tok::Keyword(_) => {
-                self.take();
-                token.text(self.input).to_owned()
-            }
-            kind if is_metric_name(kind) => {
-                self.take();
-                token.text(self.input).to_owned()
-            }
-            _ => return Err(Stop::Unexpected),
+        let bare = match token.kind {
+            Tok::Keyword(word) => word != Keyword::Without,
+            Tok::Op(BinaryOp::Atan2) => true,
+            kind => is_metric_name(kind),
         };
-        if name.is_empty() {
-            self.error(token.pos(), format!("invalid label name for grouping: {}", go_quote(&name)));
+        if bare {
+            self.take();
+            return Ok(token.text(self.input).to_owned());
         }
-        Ok(name)
+        self.expect(Tok::String)?;
+        let name = self.string_literal(token);
+        if name.value.is_empty() || name.raw.is_some() {
+            self.error(token.pos(), format!("invalid label name for grouping: {}", name.quoted()));
+        }
+        Ok(name.value)
     }
 
     /// `bool`, `on`/`ignoring`, `group_left`/`group_right`, `fill…` after an operator.

@@ -68,7 +68,7 @@ pub(super) fn is_alphanumeric(c: char) -> bool {
 pub(super) fn quote_char(c: Option<char>) -> String {
     match c.unwrap_or(char::REPLACEMENT_CHARACTER) {
         '\'' => "'\\''".to_owned(),
-        '"' => "'\"'".to_owned(),
+        c @ ('"' | char::REPLACEMENT_CHARACTER) => format!("'{c}'"),
         c => {
             let quoted = crate::ast::go_quote(c.encode_utf8(&mut [0; 4]));
             format!("'{}'", quoted.get(1..quoted.len() - 1).unwrap_or_default())

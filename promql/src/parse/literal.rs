@@ -120,12 +120,17 @@ pub(super) fn parse_duration_seconds(text: &str) -> Result<f64, String> {
     Ok((ns / 1_000_000_000) as f64 + (ns % 1_000_000_000) as f64 / 1e9)
 }
 
-/// Takes quotes and escapes off. A byte escape that makes no UTF-8 becomes U+FFFD: names and values are text here.
+/// Takes quotes and escapes off. Bytes that are no UTF-8 become U+FFFD. `None` when it is no quoted string.
 pub fn unquote(quoted: &str) -> Option<String> {
+    unquote_bytes(quoted).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// As `unquote`, bytes as they are.
+pub(super) fn unquote_bytes(quoted: &str) -> Option<Vec<u8>> {
     let quote = quoted.chars().next()?;
     let inner = quoted.strip_prefix(quote)?.strip_suffix(quote)?;
     match quote {
-        '`' => return (!inner.contains('`')).then(|| inner.to_owned()),
+        '`' => return (!inner.contains('`')).then(|| inner.as_bytes().to_vec()),
         '"' | '\'' => {}
         _ => return None,
     }
@@ -168,10 +173,7 @@ pub fn unquote(quoted: &str) -> Option<String> {
         };
         bytes.push(simple);
     }
-    Some(match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
-    })
+    Some(bytes)
 }
 
 fn digits(rest: &mut std::str::Chars<'_>, count: usize, radix: u32) -> Option<u32> {
@@ -225,6 +227,7 @@ mod tests {
         assert_eq!(unquote(r#""a\"b\n\x41\101é\U0001F600""#).as_deref(), Some("a\"b\nAAé😀"));
         assert_eq!(unquote("'it\\'s'").as_deref(), Some("it's"));
         assert_eq!(unquote(r"`a\b`").as_deref(), Some(r"a\b"));
+        assert_eq!(unquote_bytes(r#""\xff\377""#), Some(vec![255, 255]));
         assert_eq!(unquote(r#""\'""#), None);
         assert_eq!(unquote("\""), None);
     }

@@ -187,12 +187,17 @@ impl<'a> Parser<'a> {
 
     /// The text of a string token.
     pub(super) fn string_value(&mut self, token: Token) -> String {
+        String::from_utf8_lossy(&self.string_bytes(token)).into_owned()
+    }
+
+    /// The bytes of a string token, which escapes can make anything.
+    pub(super) fn string_bytes(&mut self, token: Token) -> Vec<u8> {
         let quoted = token.text(self.input);
-        literal::unquote(quoted).unwrap_or_else(|| {
+        literal::unquote_bytes(quoted).unwrap_or_else(|| {
             let message = format!("error unquoting string {}: invalid syntax", crate::ast::go_quote(quoted));
             let pos = self.last.pos();
             self.error(pos, message);
-            String::new()
+            Vec::new()
         })
     }
 }

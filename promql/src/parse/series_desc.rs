@@ -47,26 +47,34 @@ pub struct SeriesDescription {
 pub fn parse_series_desc(text: &str) -> Result<SeriesDescription, ParseErrors> {
     run(text, &ParseOptions::all(), true, |p| {
         let labels = p.metric()?.build();
-        let values = p.within("series values", "", Parser::series_values)?;
+        let values = p.series_values()?;
         Ok(SeriesDescription { labels, values })
     })
 }
 
 impl Parser<'_> {
+    /// Only what is wrong within a value, or directly after the labels, is said to be about values.
     fn series_values(&mut self) -> Parsed<Vec<SequenceValue>> {
         let mut values = Vec::new();
-        loop {
-            match self.peek() {
-                Tok::Eof => return Ok(values),
-                Tok::Space => {
-                    self.take();
-                    if !matches!(self.peek(), Tok::Eof | Tok::Space) {
-                        self.series_item(&mut values)?;
-                    }
-                }
-                _ => return Err(Stop::Unexpected),
+        self.within("series values", "", |p| match p.peek() {
+            Tok::Eof | Tok::Space => Ok(()),
+            _ => Err(Stop::Unexpected),
+        })?;
+        while self.take_if(Tok::Space).is_some() {
+            if matches!(
+                self.peek(),
+                Tok::Blank
+                    | Tok::OpenHistogram
+                    | Tok::Identifier
+                    | Tok::Number
+                    | Tok::Duration
+                    | Tok::Op(BinaryOp::Add | BinaryOp::Sub)
+            ) {
+                self.within("series values", "", |p| p.series_item(&mut values))?;
             }
         }
+        self.expect(Tok::Eof)?;
+        Ok(values)
     }
 
     fn series_item(&mut self, values: &mut Vec<SequenceValue>) -> Parsed<()> {

@@ -110,7 +110,7 @@ impl Token {
             Tok::Op(_) | Tok::EqualRegex | Tok::NotEqualRegex | Tok::At => format!("<op:{text}>"),
             Tok::Aggregate(_) => format!("<aggr:{text}>"),
             Tok::HistogramKey(key) => format!("\"<Item {}>\" {}", 57_370 + key as u32, quote_short(text)),
-            Tok::ResetHint(_) => format!("counter reset hint {}", quote_short(text)),
+            Tok::ResetHint(hint) => format!("\"<Item {}>\" {}", 57_445 + hint as u32, quote_short(text)),
             _ => quote_short(text),
         }
     }

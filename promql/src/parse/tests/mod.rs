@@ -2,6 +2,7 @@
 
 mod accepted;
 mod laid_out;
+mod mangled;
 mod printed;
 mod properties;
 mod refused;
@@ -37,6 +38,17 @@ fn faults_have_prometheus_places_and_words() {
         }
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), refused::REFUSED.len(), wrong.join("\n"));
+}
+
+#[test]
+fn mangled_queries_have_prometheus_first_fault() {
+    let wrong: Vec<String> = mangled::MANGLED
+        .iter()
+        .map(|(query, message)| (query, *message, refusal(query, &ParseOptions::all())))
+        .filter(|(_, wanted, found)| wanted != found)
+        .map(|(query, wanted, found)| format!("{query}\n  wanted {wanted}\n  found  {found}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -245,7 +257,7 @@ fn eval_query(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("eval")?;
     let (_, rest) = rest.split_once(char::is_whitespace)?;
     let mut words = 0;
-    let skip = match rest.trim_start().split_whitespace().next()? {
+    let skip = match rest.split_whitespace().next()? {
         "instant" => 3,
         "range" => 7,
         _ => return None,
