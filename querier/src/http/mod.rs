@@ -31,12 +31,17 @@ pub(crate) use reply::Reply;
 pub use form::fuzz_form;
 pub use time::fuzz_time;
 
+/// What is kept of a dashboard's name.
+const DASHBOARD_CHARS_MAX: usize = 64;
+
 /// A request whose tenant is known and whose form is read.
 pub(crate) struct Call {
     pub(crate) tenant: TenantId,
     pub(crate) form: Form,
     pub(crate) path: String,
     pub(crate) since: Moment,
+    /// The dashboard a query comes from, as Grafana tells it; for the log.
+    pub(crate) dashboard: String,
 }
 
 /// Which base path a request came in by.
@@ -169,7 +174,9 @@ async fn open(api: &Api, request: Request, since: Moment) -> Result<Call, Result
         false => Bytes::new(),
     };
     let form = Form::parse(&posted, parts.uri.query().unwrap_or(""));
-    Ok(Call { tenant, form, path: parts.uri.path().to_owned(), since })
+    let dashboard = parts.headers.get("x-dashboard-uid").and_then(|v| v.to_str().ok()).unwrap_or("");
+    let dashboard = dashboard.chars().take(DASHBOARD_CHARS_MAX).collect();
+    Ok(Call { tenant, form, path: parts.uri.path().to_owned(), since, dashboard })
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -129,6 +129,16 @@ async fn run(
         Times::Range { start, end, step } => api.engine.range(source, request, start, end, step).await?,
     };
     api.recorder.answer(stats.samples_total, stats.series);
+    tracing::debug!(
+        tenant = %call.tenant,
+        endpoint,
+        expr,
+        dashboard = call.dashboard,
+        samples = stats.samples_total,
+        series = stats.series,
+        seconds = started.elapsed().as_secs_f64(),
+        "query answered"
+    );
 
     if options.limit > 0 && truncate(&mut value, options.limit) {
         warnings.push(TRUNCATED.to_owned());

@@ -451,8 +451,18 @@ fn prometheus_answers_the_same() {
     prometheus.write(&histograms);
     data.extend(histograms);
     data.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let store = Store { tenants: [("anonymous".to_owned(), data)].into(), ..Store::default() };
-    let world = World::new(Setup { store, ..Setup::default() });
+    // as head and blocks hold them: old samples here, new ones there, some in both
+    let part = |keep: &dyn Fn(i64) -> bool| {
+        let mut part = data.clone();
+        for series in &mut part {
+            series.floats.retain(|(t, _)| keep(t / 1000));
+            series.histograms.retain(|(t, _)| keep(t / 1000));
+        }
+        part.retain(|s| !s.floats.is_empty() || !s.histograms.is_empty());
+        Store { tenants: [("anonymous".to_owned(), part)].into(), ..Store::default() }
+    };
+    let (head, blocks) = (part(&|t| t >= START + 500), part(&|t| t < START + 800));
+    let world = World::new(Setup { store: head, other_store: Some(blocks), ..Setup::default() });
     let mut differences = String::new();
     for request in requests() {
         let path = format!("/api/v1/{request}");

@@ -11,7 +11,8 @@ use model::{CounterResetHint, Exemplar, FloatHistogram, Labels, Metadata, Metric
 use promql::{Engine, EngineOptions};
 use proto::{Source, SourceError};
 use querier::{
-    Api, ApiConfig, ApiLimits, BuildInfo, NameCount, RuntimeInfo, StatusSource, TsdbStatus, routes,
+    Api, ApiConfig, ApiLimits, BuildInfo, MergedSource, NameCount, RuntimeInfo, StatusSource, TsdbStatus,
+    routes,
 };
 use runtime::Runtime;
 use tower::ServiceExt;
@@ -84,6 +85,8 @@ impl StatusSource for Status {
 #[derive(Default)]
 pub(crate) struct Setup {
     pub(crate) store: Store,
+    /// Holds more samples of the same series, read together with `store`.
+    pub(crate) other_store: Option<Store>,
     pub(crate) limits: ApiLimits,
     pub(crate) multi_tenancy: bool,
     pub(crate) engine: EngineOptions,
@@ -109,12 +112,14 @@ impl World {
 
     pub(crate) fn on(runtime: Runtime, setup: Setup) -> Self {
         let status = Arc::new(Status::default());
-        let store = setup.store;
+        let stores = [Some(setup.store), setup.other_store].into_iter().flatten();
+        let stores: Vec<Arc<dyn Source>> = stores.map(|s| Arc::new(s) as Arc<dyn Source>).collect();
+        let source = Arc::new(MergedSource::new(stores));
         let multi_tenancy = setup.multi_tenancy;
         let api = Api::new(ApiConfig {
             runtime: runtime.clone(),
             engine: Engine::new(runtime.clone(), setup.engine),
-            source: Box::new(move |_| Arc::new(store.clone()) as Arc<dyn Source>),
+            source: Box::new(move |_| Arc::clone(&source) as Arc<dyn Source>),
             tenant: Box::new(move |headers| {
                 if !multi_tenancy {
                     return Ok(TenantId::anonymous());
