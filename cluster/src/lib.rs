@@ -8,11 +8,13 @@ mod codec;
 mod error;
 mod group;
 mod keeper;
+mod meta;
 mod types;
 mod wal;
 
 pub use cluster::{Cluster, ClusterConfig, ClusterStats, GroupStats};
 pub use error::{Error, ProposeError};
 pub use group::{Group, PROPOSAL_BYTES_MAX, SnapshotDir, SnapshotJob, StateMachine};
+pub use meta::{Command, Member, Meta, MetaError, MetaState, Placement, Tenant, fuzz_meta};
 pub use wal::record::fuzz_wal_record;
 pub use wal::{RepairReport, WalStats, repair};

@@ -92,7 +92,7 @@ fn rounds(seed: u64, lives: usize) {
 
 #[test]
 fn power_loss_loses_nothing_acknowledged() {
-    for seed in 0..24 {
+    for seed in 0..16 {
         rounds(seed, 8);
     }
 }

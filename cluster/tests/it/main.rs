@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod disk_full;
 mod ledger;
+mod meta;
 mod restart;
 mod simulation;
 mod truncation;
