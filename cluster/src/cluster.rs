@@ -165,7 +165,8 @@ impl Cluster {
             shutdown: shutdown.clone(),
             keeper: Mutex::new(None),
         });
-        let keeper = runtime.spawn("wal-keeper", keeper::run(Arc::downgrade(&inner), Arc::clone(&inner.wal), shutdown));
+        let keeper = runtime
+            .spawn("wal-keeper", keeper::run(Arc::downgrade(&inner), Arc::clone(&inner.wal), shutdown));
         *inner.keeper.lock() = Some(keeper);
         Ok(Cluster { inner })
     }

@@ -76,11 +76,17 @@ impl AsyncRuntime for RaftRuntime {
         Sleep::until(deadline)
     }
 
-    fn timeout<R, F: Future<Output = R> + OptionalSend>(duration: Duration, future: F) -> Self::Timeout<R, F> {
+    fn timeout<R, F: Future<Output = R> + OptionalSend>(
+        duration: Duration,
+        future: F,
+    ) -> Self::Timeout<R, F> {
         runtime::Timeout::new(Sleep::new(duration), future)
     }
 
-    fn timeout_at<R, F: Future<Output = R> + OptionalSend>(deadline: Moment, future: F) -> Self::Timeout<R, F> {
+    fn timeout_at<R, F: Future<Output = R> + OptionalSend>(
+        deadline: Moment,
+        future: F,
+    ) -> Self::Timeout<R, F> {
         runtime::Timeout::new(Sleep::until(deadline), future)
     }
 

@@ -63,7 +63,11 @@ impl LogStore {
     }
 
     /// The entries of `start..end` one after the other, read in pieces of bounded size.
-    pub(crate) fn stream(&self, start: u64, end: u64) -> impl Stream<Item = io::Result<Entry>> + Send + 'static {
+    pub(crate) fn stream(
+        &self,
+        start: u64,
+        end: u64,
+    ) -> impl Stream<Item = io::Result<Entry>> + Send + 'static {
         let chunks = stream::unfold((self.clone(), start, false), move |(store, next, failed)| async move {
             if next >= end || failed {
                 return None;
@@ -102,7 +106,10 @@ impl RaftLogReader<Types> for LogStore {
         self.read(start, end, READ_BYTES_MAX).await
     }
 
-    async fn entries_stream<R>(&mut self, range: R) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend
+    async fn entries_stream<R>(
+        &mut self,
+        range: R,
+    ) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend
     where
         R: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {

@@ -15,9 +15,7 @@ use tokio::sync::watch;
 
 use super::log_store::LogStore;
 use super::state_machine::{SnapshotDir, SnapshotJob, StateMachine};
-use crate::types::{
-    Answer, Entry, LogId, SnapshotMeta, StoredMembership, StoredSnapshot, Types, position,
-};
+use crate::types::{Answer, Entry, LogId, SnapshotMeta, StoredMembership, StoredSnapshot, Types, position};
 use crate::wal::Request;
 
 /// A state machine with its position in the log.
@@ -46,7 +44,14 @@ impl Machine {
         store: LogStore,
         applied_to: watch::Sender<Option<LogId>>,
     ) -> Self {
-        Machine { inner: Mutex::new(inner), dir, store, applied: None, applied_to, membership: StoredMembership::default() }
+        Machine {
+            inner: Mutex::new(inner),
+            dir,
+            store,
+            applied: None,
+            applied_to,
+            membership: StoredMembership::default(),
+        }
     }
 
     /// Restores the latest snapshot and applies what was committed after it, in bounded memory.
@@ -149,11 +154,8 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        let empty = || StoredSnapshot {
-            last: None,
-            membership: StoredMembership::default(),
-            manifest: Bytes::new(),
-        };
+        let empty =
+            || StoredSnapshot { last: None, membership: StoredMembership::default(), manifest: Bytes::new() };
         let snapshot = self.store.group.state.lock().snapshot.clone();
         Builder(snapshot.unwrap_or_else(|| Arc::new(empty())))
     }

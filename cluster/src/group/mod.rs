@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::{GroupId, LogPosition, NodeId};
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::error::{ClientWriteError, ForwardToLeader, RaftError};
 use openraft::impls::BasicNode;
-use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{Config, Raft, ReadPolicy, SnapshotPolicy};
 use runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
@@ -95,7 +95,8 @@ fn raft_config() -> Result<Arc<Config>, Error> {
         enable_leader_restore: Some(false),
         ..Config::default()
     };
-    let config = config.validate().map_err(|error| Error::Setting { setting: "raft", reason: error.to_string() })?;
+    let config =
+        config.validate().map_err(|error| Error::Setting { setting: "raft", reason: error.to_string() })?;
     assert_eq!(config.enable_leader_restore, Some(false), "leader restore loses acknowledged entries");
     Ok(Arc::new(config))
 }
@@ -247,7 +248,8 @@ impl Group {
     pub async fn wait_flushed(&self, position: LogPosition) {
         let mut flushed = self.inner.log.flushed.subscribe();
         // fails only without a sender, and the log holds it
-        let _closed = flushed.wait_for(|last| last.is_some_and(|last| last.index >= position.index)).await.is_err();
+        let _closed =
+            flushed.wait_for(|last| last.is_some_and(|last| last.index >= position.index)).await.is_err();
     }
 
     /// The last entry that is applied on this node.

@@ -159,7 +159,8 @@ mod tests {
     fn placement() -> impl Strategy<Value = Placement> {
         let range = (any::<u16>(), any::<u16>(), any::<u32>())
             .prop_map(|(first, last, group)| (SlotRange { first, last }, GroupId(group)));
-        (any::<i64>(), proptest::collection::vec(range, 0..5)).prop_map(|(from, ranges)| Placement { from, ranges })
+        (any::<i64>(), proptest::collection::vec(range, 0..5))
+            .prop_map(|(from, ranges)| Placement { from, ranges })
     }
 
     fn tenant() -> impl Strategy<Value = TenantId> {

@@ -74,7 +74,8 @@ impl StateMachine for Machine {
 
     fn collect_garbage(&mut self, manifest: &Bytes, dir: &SnapshotDir) -> io::Result<()> {
         let (name, _) = parse_manifest(manifest)?;
-        let unused = dir.list()?.into_iter().filter(|entry| entry.name.starts_with(FILE_PREFIX) && entry.name != name);
+        let unused =
+            dir.list()?.into_iter().filter(|entry| entry.name.starts_with(FILE_PREFIX) && entry.name != name);
         for entry in unused {
             dir.remove(&entry.name)?;
         }
@@ -83,7 +84,8 @@ impl StateMachine for Machine {
 }
 
 fn parse_manifest(manifest: &[u8]) -> io::Result<(&str, u32)> {
-    let bad = || io::Error::new(io::ErrorKind::InvalidData, "malformed manifest of the meta group's snapshot");
+    let bad =
+        || io::Error::new(io::ErrorKind::InvalidData, "malformed manifest of the meta group's snapshot");
     let (crc, name) = manifest.split_first_chunk::<4>().ok_or_else(bad)?;
     let name = std::str::from_utf8(name).map_err(|_| bad())?;
     Ok((name, u32::from_le_bytes(*crc)))

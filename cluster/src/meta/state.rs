@@ -234,7 +234,10 @@ mod tests {
         assert_eq!(state.group_of(&tenant("t"), 2048, 7_199_999), Some(GroupId(1)));
         assert_eq!(state.group_of(&tenant("t"), 2048, 7_200_000), Some(GroupId(2)));
         assert_eq!(state.group_of(&tenant("t"), 2047, 7_200_000), Some(GroupId(1)));
-        assert!(state.apply(Command::Place { tenant: tenant("t"), placement }).is_err(), "versions only advance");
+        assert!(
+            state.apply(Command::Place { tenant: tenant("t"), placement }).is_err(),
+            "versions only advance"
+        );
     }
 
     #[test]

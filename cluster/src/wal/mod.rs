@@ -27,8 +27,8 @@ pub(crate) use log::{Found, GroupLog, LogState, Slot, payload_len};
 use recovery::{Failure, Recovered, Segment, last_index};
 pub use repair::{RepairReport, repair};
 use shared::Shared;
-pub use shared::WalStats;
 pub(crate) use shared::Trouble;
+pub use shared::WalStats;
 pub(crate) use writer::{Limits, Request};
 use writer::{Writer, Written};
 
@@ -163,7 +163,9 @@ fn start(disk: &dyn Disk, dir: &Path) -> Result<(Recovered, segment::Begun), Fai
 
 pub(crate) fn describe(failure: Failure, data_dir: &Path) -> Error {
     match failure {
-        Failure::Io(source) => Error::Io { what: format!("write-ahead log in {}", data_dir.display()), source },
+        Failure::Io(source) => {
+            Error::Io { what: format!("write-ahead log in {}", data_dir.display()), source }
+        }
         Failure::Damage(damage) => Error::Damaged {
             segment: segment::name(damage.segment),
             offset: damage.offset,

@@ -123,7 +123,8 @@ fn read_segment(
     recovered: &mut Recovered,
 ) -> Result<(), Failure> {
     let file = disk.open(&dir.join(segment::name(number)), OpenMode::Write)?;
-    let damage = |offset, reason: &str| Failure::Damage(Damage { segment: number, offset, reason: reason.into() });
+    let damage =
+        |offset, reason: &str| Failure::Damage(Damage { segment: number, offset, reason: reason.into() });
     let mut scanner = Scanner::new(Arc::clone(&file), number)?.map_err(|reason| damage(0, reason))?;
     let mut headed = false;
     let end = loop {

@@ -144,16 +144,26 @@ impl Shared {
     }
 
     /// Reads an entry back from its place, checking it.
-    pub(crate) fn read(&self, group: GroupId, id: LogId, place: Place, payload_len: u32) -> io::Result<Entry> {
+    pub(crate) fn read(
+        &self,
+        group: GroupId,
+        id: LogId,
+        place: Place,
+        payload_len: u32,
+    ) -> io::Result<Entry> {
         let file = self.segments.lock().get(&place.segment).map(|segment| Arc::clone(&segment.file));
-        let gone = || io::Error::new(io::ErrorKind::NotFound, format!("entry {id} of group {group} is purged"));
+        let gone =
+            || io::Error::new(io::ErrorKind::NotFound, format!("entry {id} of group {group} is purged"));
         let file = file.ok_or_else(gone)?;
         let len = HEADER_BYTES + record::ENTRY_PREFIX_BYTES + payload_len as usize;
         let mut bytes = vec![0; len];
         file.read_exact_at(place.offset, &mut bytes)?;
         let bad = || {
             let place = format!("segment {}, byte {}", place.segment, place.offset);
-            io::Error::new(io::ErrorKind::InvalidData, format!("entry {id} of group {group} is damaged ({place})"))
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("entry {id} of group {group} is damaged ({place})"),
+            )
         };
         let header = bytes.first_chunk::<HEADER_BYTES>().and_then(Header::parse).ok_or_else(bad)?;
         if header.group != group || !header.matches(place.segment, &bytes[HEADER_BYTES..]) {

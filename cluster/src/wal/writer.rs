@@ -33,13 +33,34 @@ pub(crate) type Done = oneshot::Sender<io::Result<()>>;
 
 /// What groups ask of the writer.
 pub(crate) enum Request {
-    Append { group: Arc<GroupLog>, entries: Vec<(LogId, Body)>, done: Flushed },
-    Vote { group: Arc<GroupLog>, vote: Vote, done: Done },
-    Truncate { group: Arc<GroupLog>, after: Option<LogId> },
-    Purge { group: Arc<GroupLog>, upto: LogId },
-    Snapshot { group: Arc<GroupLog>, snapshot: Arc<StoredSnapshot>, done: Done },
+    Append {
+        group: Arc<GroupLog>,
+        entries: Vec<(LogId, Body)>,
+        done: Flushed,
+    },
+    Vote {
+        group: Arc<GroupLog>,
+        vote: Vote,
+        done: Done,
+    },
+    Truncate {
+        group: Arc<GroupLog>,
+        after: Option<LogId>,
+    },
+    Purge {
+        group: Arc<GroupLog>,
+        upto: LogId,
+    },
+    Snapshot {
+        group: Arc<GroupLog>,
+        snapshot: Arc<StoredSnapshot>,
+        done: Done,
+    },
     /// Everything before is durable once this is done; the last one also ends the loop.
-    Flush { done: Done, close: bool },
+    Flush {
+        done: Done,
+        close: bool,
+    },
 }
 
 impl Request {
@@ -396,7 +417,9 @@ impl Writer {
 
     fn watch_limits(&self) {
         let over = |group: &Arc<GroupLog>| group.state.lock().live_bytes > self.limits.group_bytes;
-        if self.shared.segment_bytes() > self.limits.total_bytes || self.shared.groups.lock().values().any(over) {
+        if self.shared.segment_bytes() > self.limits.total_bytes
+            || self.shared.groups.lock().values().any(over)
+        {
             self.shared.grown.notify_one();
         }
     }

@@ -38,7 +38,8 @@ async fn live(
 ) -> Vec<Vec<(u64, u64)>> {
     let runtime = &mounted(runtime, disk);
     let mut random = runtime.random();
-    let cluster = Cluster::open(runtime.clone(), config.clone()).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+    let cluster =
+        Cluster::open(runtime.clone(), config.clone()).await.unwrap_or_else(|e| panic!("{what}: {e}"));
     let mut states = Vec::new();
     let mut writers = Vec::new();
     let mut groups = Vec::new();
@@ -52,7 +53,8 @@ async fn live(
         // the last group hardly writes: it pins old segments
         let count = if i + 1 == groups.len() { 1 } else { 4 };
         for _ in 0..count {
-            let writer = write_on(runtime.clone(), group.clone(), Arc::clone(&acknowledged[i]), random.next_u64());
+            let writer =
+                write_on(runtime.clone(), group.clone(), Arc::clone(&acknowledged[i]), random.next_u64());
             writers.push(runtime.spawn("writer", writer));
         }
     }
@@ -62,7 +64,11 @@ async fn live(
         runtime.spawn("snapshot", async move { group.snapshot_now().await }).detach();
     }
     runtime.sleep(Duration::from_micros(random.below(60_000))).await;
-    if random.one_in(4) { disk.process_death() } else { disk.power_loss() }
+    if random.one_in(4) {
+        disk.process_death()
+    } else {
+        disk.power_loss()
+    }
     states
 }
 

@@ -69,7 +69,10 @@ fn damage_in_a_closed_segment_is_an_error_that_names_the_repair() {
         assert_eq!(report.set_aside.len(), segments_after_repair(&report.set_aside));
         let (_cluster, group, applied) = open(&runtime, &config("/data")).await;
         let applied = applied.lock().clone();
-        assert!(!applied.is_empty() && acknowledged.starts_with(&applied), "what lay before the damage is kept");
+        assert!(
+            !applied.is_empty() && acknowledged.starts_with(&applied),
+            "what lay before the damage is kept"
+        );
         group.propose(payload(1000, 10)).await.unwrap();
     });
     assert!(repair(&disk, Path::new("/data")).unwrap().was_sound());
@@ -113,7 +116,12 @@ fn a_flipped_bit_anywhere_is_an_error_or_costs_only_the_last_write() {
                     let (_group, applied) = crate::ledger::start(&cluster, crate::ledger::GROUP).await;
                     let applied = applied.lock().clone();
                     assert!(acknowledged.starts_with(&applied));
-                    assert!(applied.len() + 1 >= acknowledged.len(), "{at} of {}: {}", path.display(), applied.len());
+                    assert!(
+                        applied.len() + 1 >= acknowledged.len(),
+                        "{at} of {}: {}",
+                        path.display(),
+                        applied.len()
+                    );
                 }
             }
         });

@@ -40,8 +40,10 @@ impl StateMachine for Ledger {
         self.snapshots += 1;
         let name = format!("ledger-{}-{}", applied.last().map_or(0, |(index, _)| *index), self.snapshots);
         Box::new(move |dir: &SnapshotDir| {
-            let bytes: Vec<u8> =
-                applied.iter().flat_map(|(index, number)| [index.to_le_bytes(), number.to_le_bytes()].concat()).collect();
+            let bytes: Vec<u8> = applied
+                .iter()
+                .flat_map(|(index, number)| [index.to_le_bytes(), number.to_le_bytes()].concat())
+                .collect();
             dir.write(&name, &bytes)?;
             dir.sync()?;
             Ok(Bytes::from(name))
@@ -76,7 +78,11 @@ pub(crate) fn payload(number: u64, len: usize) -> Bytes {
 }
 
 pub(crate) fn config(data_dir: impl Into<PathBuf>) -> ClusterConfig {
-    ClusterConfig { segment_bytes: 64 << 10, wal_bytes_max: 1 << 20, ..ClusterConfig::new(data_dir, NodeId(1)) }
+    ClusterConfig {
+        segment_bytes: 64 << 10,
+        wal_bytes_max: 1 << 20,
+        ..ClusterConfig::new(data_dir, NodeId(1))
+    }
 }
 
 pub(crate) async fn start(cluster: &Cluster, id: GroupId) -> (Group, Applied) {

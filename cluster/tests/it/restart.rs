@@ -62,7 +62,11 @@ fn concurrent_proposals_share_fsyncs_and_keep_their_order() {
         check(&acknowledged, &applied.lock(), "while running");
         let after = cluster.stats().wal;
         assert_eq!(after.entries - before.entries, 1280);
-        assert!(after.fsyncs - before.fsyncs < 1000, "{} fsyncs for 1280 entries", after.fsyncs - before.fsyncs);
+        assert!(
+            after.fsyncs - before.fsyncs < 1000,
+            "{} fsyncs for 1280 entries",
+            after.fsyncs - before.fsyncs
+        );
         cluster.shutdown().await.unwrap();
     });
 }

@@ -81,7 +81,10 @@ fn entries_leave_memory_and_are_read_back_from_their_segments() {
     runtime.block_on(async {
         // replay reads every one of them from its place
         let (_cluster, _group, applied) = open(&runtime, &config).await;
-        assert_eq!(applied.lock().iter().map(|(_, number)| *number).collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
+        assert_eq!(
+            applied.lock().iter().map(|(_, number)| *number).collect::<Vec<_>>(),
+            (0..200).collect::<Vec<_>>()
+        );
     });
 }
 

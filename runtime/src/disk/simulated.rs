@@ -231,7 +231,9 @@ impl SimulatedDisk {
     fn live(&self) -> io::Result<MutexGuard<'_, State>> {
         let state = self.state.lock();
         match self.mounted {
-            Some(epoch) if epoch != state.epoch => Err(io::Error::other("the disk was mounted before the crash")),
+            Some(epoch) if epoch != state.epoch => {
+                Err(io::Error::other("the disk was mounted before the crash"))
+            }
             _ => Ok(state),
         }
     }
@@ -365,7 +367,8 @@ impl Disk for SimulatedDisk {
         if !state.dirs.contains(dir) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let mut entries = Vec::new();
         for (path, inode) in state.names.iter().filter(|(path, _)| path.parent() == Some(dir)) {
             let len = state.files.get(inode).map_or(0, |file| file.seen.len() as u64);
