@@ -84,7 +84,11 @@ impl Folder {
 impl Inner {
     fn locate(&self, path: &str) -> io::Result<PathBuf> {
         let bad = |part: &str| {
-            part.is_empty() || part == "." || part == ".." || part.contains('\\') || part.starts_with(TEMPORARY)
+            part.is_empty()
+                || part == "."
+                || part == ".."
+                || part.contains('\\')
+                || part.starts_with(TEMPORARY)
         };
         if path.split('/').any(bad) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path of an object"));

@@ -24,6 +24,8 @@ const CHECKPOINT_EVERY: u64 = 100;
 const ATTEMPTS_MAX: usize = 64;
 /// Objects listed at once.
 const LIST_MAX: usize = 1000;
+/// Open catalogs beyond which empty ones are closed.
+const IDLE_MAX: usize = 10_000;
 /// Objects applied in one refresh at most; the next goes on.
 const REFRESH_MAX: u64 = 100_000;
 
@@ -89,6 +91,11 @@ impl Catalog {
     /// The live blocks as of the last refresh or commit, by window.
     pub fn live(&self) -> Arc<Vec<Arc<BlockMeta>>> {
         Arc::clone(&self.state.read().live)
+    }
+
+    /// Number of the last commit known; 0 when there is none.
+    pub fn version(&self) -> u64 {
+        self.state.read().version
     }
 
     /// Everything known.
@@ -259,9 +266,26 @@ impl Catalogs {
 
     /// The catalog of `tenant`, opened when it was not.
     pub async fn get(&self, tenant: &TenantId) -> Result<Arc<Catalog>, BlockError> {
-        let cell = Arc::clone(self.open.lock().await.entry(tenant.clone()).or_default());
+        let cell = {
+            let mut open = self.open.lock().await;
+            if open.len() >= IDLE_MAX && !open.contains_key(tenant) {
+                // tenants that were only asked for
+                open.retain(|_, cell| cell.get().is_none_or(|c| c.version() > 0 || Arc::strong_count(c) > 1));
+            }
+            Arc::clone(open.entry(tenant.clone()).or_default())
+        };
         let open = || async { Ok(Arc::new(Catalog::open(self.bucket.clone(), tenant.clone()).await?)) };
         cell.get_or_try_init(open).await.cloned()
+    }
+
+    /// Reads what others committed, for every catalog that is open.
+    pub async fn refresh(&self) -> Result<(), BlockError> {
+        let open: Vec<Arc<Catalog>> =
+            self.open.lock().await.values().filter_map(|cell| cell.get().cloned()).collect();
+        for catalog in open {
+            catalog.refresh().await?;
+        }
+        Ok(())
     }
 
     /// Tenants with anything in the bucket (by a listing: not on a query's path).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{BlockId, TimestampMs};
+use model::{BlockId, Metadata, TimestampMs};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::samples::SamplesIndex;
@@ -30,6 +30,7 @@ pub(super) enum PartKey {
     Samples,
     Timestamps,
     Histograms,
+    Metadata,
 }
 
 /// A decoded index file.
@@ -39,6 +40,7 @@ pub(super) enum Part {
     Samples(Arc<SamplesIndex>),
     Timestamps(Arc<Vec<Arc<[TimestampMs]>>>),
     Footer(Arc<ParquetMetaData>),
+    Metadata(Arc<Vec<(String, Metadata)>>),
 }
 
 impl Part {
@@ -48,6 +50,7 @@ impl Part {
             Part::Samples(index) => index.bytes(),
             Part::Timestamps(vectors) => vectors.iter().map(|v| v.len() * 8 + 32).sum(),
             Part::Footer(footer) => footer.memory_size(),
+            Part::Metadata(all) => all.iter().map(|(n, m)| n.len() + m.help.len() + m.unit.len() + 96).sum(),
         };
         u32::try_from(bytes + 128).unwrap_or(u32::MAX)
     }

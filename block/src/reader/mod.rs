@@ -55,6 +55,14 @@ impl BlockSelection {
         self.table(at).id(at.row as usize)
     }
 
+    /// Float samples and runs of histograms of series `i`: to estimate what reading it costs.
+    pub fn sample_count(&self, i: usize) -> usize {
+        let at = self.rows[i];
+        let table = self.table(at);
+        let row = at.row as usize;
+        table.samples(row).map_or(0, |s| s.count) + table.histograms(row).map_or(0, |(_, runs)| runs)
+    }
+
     fn table(&self, at: BlockRow) -> &SeriesTable {
         self.tables[at.piece as usize].as_ref().expect("pieces of selected rows are loaded")
     }
@@ -260,12 +268,19 @@ impl BlockReader {
     }
 
     /// Type, help and unit of the block's metrics, sorted by name.
-    pub async fn metadata(&self) -> Result<Vec<(String, Metadata)>, BlockError> {
+    pub async fn metadata(&self) -> Result<Arc<Vec<(String, Metadata)>>, BlockError> {
         if self.meta.file(METADATA_FILE).is_none() {
-            return Ok(Vec::new());
+            return Ok(Arc::default());
         }
-        let bytes = self.whole(METADATA_FILE).await?;
-        small::decode_metadata(&bytes).map_err(|reason| damaged(&self.meta, METADATA_FILE, reason))
+        let load = async {
+            let bytes = self.whole(METADATA_FILE).await?;
+            let decoded = small::decode_metadata(&bytes);
+            Ok(Part::Metadata(Arc::new(decoded.map_err(|e| damaged(&self.meta, METADATA_FILE, e))?)))
+        };
+        match self.part(0, PartKey::Metadata, load).await? {
+            Part::Metadata(metadata) => Ok(metadata),
+            _ => Err(wrong_part()),
+        }
     }
 
     /// The exemplars in `range` of the selected series: (index in the selection, exemplar), by series, time.

@@ -1,0 +1,110 @@
+//! Series found in several blocks, and their samples.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use block::{BlockReader, BlockSelection};
+use futures::future::try_join_all;
+use model::{SampleBatch, TimeRange};
+use proto::{SelectedSeries, Selection, SourceError};
+use runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use crate::damage::{Damage, source_error};
+use crate::merge::{Part, merge};
+
+/// Bytes a float sample takes while it is read and merged.
+const SAMPLE_BYTES: usize = 24;
+/// Bytes of a permit of the budget.
+pub(crate) const PERMIT_BYTES: usize = 64 << 10;
+
+/// One block with what matched in it.
+pub(crate) struct Found {
+    pub(crate) reader: BlockReader,
+    pub(crate) selection: BlockSelection,
+}
+
+/// What all reads of a process share.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// Blocks read at once.
+    pub(crate) readers: Semaphore,
+    /// Bytes being read and merged, in permits.
+    pub(crate) budget: Semaphore,
+    pub(crate) budget_permits: u32,
+}
+
+/// The answer to a select.
+pub(crate) struct MergedSelection {
+    pub(crate) runtime: Runtime,
+    pub(crate) range: TimeRange,
+    /// By window, then generation.
+    pub(crate) blocks: Vec<Found>,
+    pub(crate) series: Vec<SelectedSeries>,
+    /// Per series: (block, index in its selection), in the order of the blocks.
+    pub(crate) parts: Vec<Vec<(u32, u32)>>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) damage: Arc<Damage>,
+}
+
+impl MergedSelection {
+    fn permits(&self, wanted: &[Vec<usize>]) -> u32 {
+        let samples: usize = wanted
+            .iter()
+            .zip(&self.blocks)
+            .flat_map(|(rows, block)| rows.iter().map(|i| block.selection.sample_count(*i)))
+            .sum();
+        let permits = samples.saturating_mul(SAMPLE_BYTES) / PERMIT_BYTES + 1;
+        u32::try_from(permits).unwrap_or(u32::MAX).min(self.bounds.budget_permits)
+    }
+
+    async fn read_block(&self, block: &Found, wanted: &[usize]) -> Result<SampleBatch, SourceError> {
+        let _slot = self.bounds.readers.acquire().await.expect("the semaphore is never closed");
+        let rows: Vec<_> = wanted.iter().map(|i| block.selection.rows()[*i]).collect();
+        block.reader.read(&rows, self.range).await.map_err(|error| {
+            let meta = block.reader.meta();
+            self.damage.note(&meta.tenant, meta.block, &error);
+            source_error(&error)
+        })
+    }
+}
+
+#[async_trait]
+impl Selection for MergedSelection {
+    fn series(&self) -> &[SelectedSeries] {
+        &self.series
+    }
+
+    async fn read(&self, range: Range<usize>) -> Result<SampleBatch, SourceError> {
+        // of each block, the wanted series; and where each series' parts are in them
+        let mut wanted: Vec<Vec<usize>> = vec![Vec::new(); self.blocks.len()];
+        let mut parts: Vec<Vec<Part>> = Vec::with_capacity(range.len());
+        for of in &self.parts[range] {
+            let place = |(block, i): &(u32, u32)| {
+                let rows = &mut wanted[*block as usize];
+                rows.push(*i as usize);
+                Part { batch: *block as usize, index: rows.len() - 1 }
+            };
+            parts.push(of.iter().map(place).collect());
+        }
+        let permits = self.permits(&wanted);
+        let _budget = self.bounds.budget.acquire_many(permits).await.expect("the semaphore is never closed");
+        let reads = self.blocks.iter().zip(&wanted).map(|(block, wanted)| async move {
+            if wanted.is_empty() { Ok(SampleBatch::default()) } else { self.read_block(block, wanted).await }
+        });
+        let mut batches = try_join_all(reads).await?;
+        let alone = batches.iter().position(|b| b.series.len() == parts.len());
+        if let Some(alone) = alone
+            && batches.iter().enumerate().all(|(i, b)| i == alone || b.series.is_empty())
+        {
+            return Ok(batches.swap_remove(alone));
+        }
+        Ok(self.runtime.cpu(move || merge(&batches, &parts)).await)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}

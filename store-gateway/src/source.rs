@@ -1,0 +1,363 @@
+//! The source of old data: finds the blocks of a request, asks each, puts the answers together.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use block::{
+    BlockCache, BlockCacheOptions, BlockError, BlockMeta, BlockReader, BlockSelection, Catalogs, Edit,
+};
+use futures::{StreamExt, TryStreamExt};
+use model::{Exemplar, Labels, Matcher, Metadata, SeriesId, TenantId, TimeRange};
+use proto::{
+    LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source,
+    SourceError,
+};
+use runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use crate::damage::{Damage, DamagedBlock, source_error};
+use crate::selection::{Bounds, Found, MergedSelection, PERMIT_BYTES};
+
+/// Blocks whose metadata is looked at, newest first.
+const METADATA_BLOCKS_MAX: usize = 64;
+
+/// How much the source may use.
+#[derive(Debug, Clone)]
+pub struct BlockSourceOptions {
+    /// What is kept in memory.
+    pub cache: BlockCacheOptions,
+    /// Blocks asked at once.
+    pub concurrency: usize,
+    /// Bytes of samples being read at once; a larger read waits until it is alone.
+    pub read_bytes: usize,
+}
+
+impl Default for BlockSourceOptions {
+    fn default() -> Self {
+        BlockSourceOptions { cache: BlockCacheOptions::default(), concurrency: 16, read_bytes: 1 << 30 }
+    }
+}
+
+/// Reads from blocks.
+#[derive(Debug)]
+pub struct BlockSource {
+    runtime: Runtime,
+    catalogs: Arc<Catalogs>,
+    cache: BlockCache,
+    concurrency: usize,
+    bounds: Arc<Bounds>,
+    damage: Arc<Damage>,
+}
+
+impl BlockSource {
+    /// Over the blocks of `catalogs`. Reads nothing yet.
+    pub fn new(runtime: Runtime, catalogs: Arc<Catalogs>, options: &BlockSourceOptions) -> Self {
+        let concurrency = options.concurrency.max(1);
+        let permits = u32::try_from(options.read_bytes / PERMIT_BYTES).unwrap_or(u32::MAX >> 4).max(1);
+        BlockSource {
+            runtime,
+            catalogs,
+            cache: BlockCache::new(&options.cache),
+            concurrency,
+            bounds: Arc::new(Bounds {
+                readers: Semaphore::new(concurrency),
+                budget: Semaphore::new(permits as usize),
+                budget_permits: permits,
+            }),
+            damage: Arc::default(),
+        }
+    }
+
+    /// What is kept in memory.
+    pub fn cache(&self) -> &BlockCache {
+        &self.cache
+    }
+
+    /// Blocks found damaged since the start.
+    pub fn damaged_blocks(&self) -> Vec<DamagedBlock> {
+        self.damage.all()
+    }
+
+    /// Sets the damaged blocks aside in their catalogs, so that nobody asks them again; how many.
+    pub async fn set_aside_damaged(&self) -> Result<usize, BlockError> {
+        let mut done = 0;
+        for damaged in self.damage.all() {
+            let catalog = self.catalogs.get(&damaged.tenant).await?;
+            if catalog.state().live_block(damaged.block).is_some() {
+                let (block, at) = (damaged.block.to_string(), self.runtime.now_ms());
+                catalog.publish(vec![Edit::SetAside { block, at, reason: damaged.reason }]).await?;
+                done += 1;
+            }
+            self.damage.forget(damaged.block);
+        }
+        Ok(done)
+    }
+
+    /// The live blocks of a tenant that have anything in `range`, and warnings about those left out.
+    async fn blocks(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+    ) -> Result<(Vec<Arc<BlockMeta>>, Vec<String>), SourceError> {
+        let catalog = self.catalogs.get(tenant).await.map_err(|e| source_error(&e))?;
+        let (mut blocks, mut warnings) = (Vec::new(), Vec::new());
+        for meta in catalog.live().iter() {
+            if meta.min_t >= range.end || meta.max_t < range.start {
+                continue;
+            }
+            match self.damage.reason(meta.block) {
+                Some(reason) => warnings.push(left_out(&reason)),
+                None => blocks.push(Arc::clone(meta)),
+            }
+        }
+        let set_aside = catalog.state().set_aside;
+        for retired in set_aside.values().filter(|r| r.meta.window().overlaps(&range)) {
+            warnings.push(left_out(&retired.reason));
+        }
+        Ok((blocks, warnings))
+    }
+
+    fn reader(&self, meta: Arc<BlockMeta>) -> BlockReader {
+        BlockReader::new(self.runtime.clone(), self.catalogs.bucket().clone(), self.cache.clone(), meta)
+    }
+
+    /// Asks every block; a damaged one is left out with a warning. Answers in the order of the blocks.
+    async fn ask<T, F>(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        ask: impl Fn(BlockReader) -> F + Sync,
+    ) -> Result<(Vec<T>, Vec<String>), SourceError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, BlockError>> + Send,
+    {
+        let (blocks, mut warnings) = self.blocks(tenant, range).await?;
+        let asks: Vec<_> = blocks
+            .into_iter()
+            .map(|meta| {
+                let block = meta.block;
+                let asked = ask(self.reader(meta));
+                async move {
+                    let _slot = self.bounds.readers.acquire().await.expect("the semaphore is never closed");
+                    match asked.await {
+                        Ok(answer) => Ok(Ok(answer)),
+                        Err(error) if self.damage.note(tenant, block, &error) => {
+                            Ok(Err(left_out(&error.to_string())))
+                        }
+                        Err(error) => Err(source_error(&error)),
+                    }
+                }
+            })
+            .collect();
+        let answers: Vec<Result<T, String>> =
+            futures::stream::iter(asks).buffered(self.concurrency).try_collect().await?;
+        let mut out = Vec::with_capacity(answers.len());
+        for answer in answers {
+            match answer {
+                Ok(answer) => out.push(answer),
+                Err(warning) => warnings.push(warning),
+            }
+        }
+        Ok((out, warnings))
+    }
+
+    /// Every block's selection for each of the matcher sets.
+    async fn select_any(
+        &self,
+        request: &MetadataRequest,
+    ) -> Result<Vec<(BlockReader, Vec<BlockSelection>)>, SourceError> {
+        let sets = sets(request);
+        let range = request.range;
+        let ask = |reader: BlockReader| {
+            let sets = sets.clone();
+            async move {
+                let mut found = Vec::with_capacity(sets.len());
+                for matchers in sets.iter() {
+                    found.push(reader.select(matchers, range).await?);
+                }
+                Ok((reader, found))
+            }
+        };
+        Ok(self.ask(&request.tenant, range, ask).await?.0)
+    }
+}
+
+fn left_out(reason: &str) -> String {
+    format!("a damaged block was left out: {reason}")
+}
+
+/// The matcher sets of a request; none means everything.
+fn sets(request: &MetadataRequest) -> Arc<Vec<Vec<Matcher>>> {
+    Arc::new(if request.matchers.is_empty() { vec![Vec::new()] } else { request.matchers.clone() })
+}
+
+fn limited<T>(set: BTreeSet<T>, limit: usize) -> Vec<T> {
+    let max = if limit == 0 { usize::MAX } else { limit };
+    set.into_iter().take(max).collect()
+}
+
+/// Gathers series from blocks: each once, by identity.
+struct Gathered {
+    series: Vec<SelectedSeries>,
+    parts: Vec<Vec<(u32, u32)>>,
+}
+
+fn gather(
+    blocks: &[BlockSelection],
+    wanted: &LabelsWanted,
+    series_max: usize,
+) -> Result<Gathered, SourceError> {
+    let mut known: HashMap<SeriesId, usize> = HashMap::new();
+    let mut out = Gathered { series: Vec::new(), parts: Vec::new() };
+    let wants = |name: &str| wanted.wants(name);
+    let projection: Option<&dyn Fn(&str) -> bool> =
+        if *wanted == LabelsWanted::All { None } else { Some(&wants) };
+    for (number, selection) in blocks.iter().enumerate() {
+        let mut fresh = Vec::new();
+        for i in 0..selection.rows().len() {
+            let id = selection.id(i);
+            let part = (number as u32, i as u32);
+            match known.get(&id) {
+                Some(at) => out.parts[*at].push(part),
+                None => {
+                    known.insert(id, out.parts.len());
+                    out.parts.push(vec![part]);
+                    fresh.push(i);
+                }
+            }
+        }
+        if series_max > 0 && out.parts.len() > series_max {
+            return Err(SourceError::Limit(format!(
+                "the selector matches more than {series_max} series, the limit of one query"
+            )));
+        }
+        let labels = selection.labels(&fresh, projection).map_err(|e| source_error(&e))?;
+        let ids = fresh.iter().map(|i| selection.id(*i));
+        out.series.extend(ids.zip(labels).map(|(id, labels)| SelectedSeries { id, labels }));
+    }
+    Ok(out)
+}
+
+#[async_trait]
+impl Source for BlockSource {
+    async fn select(&self, request: &SelectRequest) -> Result<Arc<dyn Selection>, SourceError> {
+        let matchers: Arc<[Matcher]> = Arc::from(request.matchers.clone());
+        let range = request.range;
+        let ask = |reader: BlockReader| {
+            let matchers = Arc::clone(&matchers);
+            async move {
+                let selection = reader.select(&matchers, range).await?;
+                Ok(Found { reader, selection })
+            }
+        };
+        let (mut blocks, warnings) = self.ask(&request.tenant, range, ask).await?;
+        blocks.retain(|found| !found.selection.rows().is_empty());
+        let selections: Vec<BlockSelection> = blocks.iter().map(|f| f.selection.clone()).collect();
+        let (wanted, series_max) = (request.labels.clone(), request.series_max);
+        let gathered = self.runtime.cpu(move || gather(&selections, &wanted, series_max)).await?;
+        Ok(Arc::new(MergedSelection {
+            runtime: self.runtime.clone(),
+            range,
+            blocks,
+            series: gathered.series,
+            parts: gathered.parts,
+            warnings,
+            bounds: Arc::clone(&self.bounds),
+            damage: Arc::clone(&self.damage),
+        }))
+    }
+
+    async fn label_names(&self, request: &MetadataRequest) -> Result<Vec<String>, SourceError> {
+        let (sets, range) = (sets(request), request.range);
+        let ask = |reader: BlockReader| {
+            let sets = Arc::clone(&sets);
+            async move {
+                let mut names = BTreeSet::new();
+                for matchers in sets.iter() {
+                    names.append(&mut reader.label_names(matchers, range).await?);
+                }
+                Ok(names)
+            }
+        };
+        let (answers, _) = self.ask(&request.tenant, range, ask).await?;
+        Ok(limited(answers.into_iter().flatten().collect(), request.limit))
+    }
+
+    async fn label_values(&self, request: &MetadataRequest, name: &str) -> Result<Vec<String>, SourceError> {
+        let (sets, range) = (sets(request), request.range);
+        let name: Arc<str> = Arc::from(name);
+        let ask = |reader: BlockReader| {
+            let (sets, name) = (Arc::clone(&sets), Arc::clone(&name));
+            async move {
+                let mut values = BTreeSet::new();
+                for matchers in sets.iter() {
+                    values.append(&mut reader.label_values(&name, matchers, range).await?);
+                }
+                Ok(values)
+            }
+        };
+        let (answers, _) = self.ask(&request.tenant, range, ask).await?;
+        Ok(limited(answers.into_iter().flatten().collect(), request.limit))
+    }
+
+    async fn series(&self, request: &MetadataRequest) -> Result<Vec<Labels>, SourceError> {
+        let found = self.select_any(request).await?;
+        let selections: Vec<BlockSelection> = found.into_iter().flat_map(|(_, s)| s).collect();
+        let gathered = self.runtime.cpu(move || gather(&selections, &LabelsWanted::All, 0)).await?;
+        let labels: BTreeSet<Labels> = gathered.series.into_iter().map(|s| s.labels).collect();
+        Ok(limited(labels, request.limit))
+    }
+
+    async fn metadata(
+        &self,
+        tenant: &TenantId,
+        metric: Option<&str>,
+    ) -> Result<Vec<(String, Metadata)>, SourceError> {
+        let catalog = self.catalogs.get(tenant).await.map_err(|e| source_error(&e))?;
+        let live = catalog.live();
+        let newest = live.iter().rev().filter(|m| self.damage.reason(m.block).is_none());
+        let mut out: BTreeMap<String, Metadata> = BTreeMap::new();
+        for meta in newest.take(METADATA_BLOCKS_MAX) {
+            let all = match self.reader(Arc::clone(meta)).metadata().await {
+                Ok(all) => all,
+                Err(error) if self.damage.note(tenant, meta.block, &error) => continue,
+                Err(error) => return Err(source_error(&error)),
+            };
+            for (name, metadata) in all.iter() {
+                if metric.is_none_or(|m| m == name) && !out.contains_key(name) {
+                    out.insert(name.clone(), metadata.clone());
+                }
+            }
+        }
+        Ok(out.into_iter().collect())
+    }
+
+    async fn exemplars(&self, request: &MetadataRequest) -> Result<Vec<SeriesExemplars>, SourceError> {
+        let mut out: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
+        for (reader, selections) in self.select_any(request).await? {
+            for selection in selections {
+                let found = reader.exemplars(&selection, request.range).await.map_err(|error| {
+                    self.damage.note(&request.tenant, reader.meta().block, &error);
+                    source_error(&error)
+                })?;
+                for (i, exemplar) in found {
+                    let labels = selection.labels(&[i], None).map_err(|e| source_error(&e))?;
+                    out.entry(labels.into_iter().next().unwrap_or_else(Labels::empty))
+                        .or_default()
+                        .push(exemplar);
+                }
+            }
+        }
+        let sorted = out.into_iter().map(|(labels, mut exemplars)| {
+            exemplars.sort_by(|a, b| a.t.cmp(&b.t).then_with(|| a.labels.cmp(&b.labels)));
+            exemplars.dedup_by(|a, b| {
+                a.t == b.t && a.labels == b.labels && a.value.to_bits() == b.value.to_bits()
+            });
+            SeriesExemplars { labels, exemplars }
+        });
+        Ok(sorted.collect())
+    }
+}
