@@ -6,10 +6,8 @@ use std::sync::OnceLock;
 use crate::{random, simulation};
 
 /// `std`'s hash map, seeded at start (by the simulation's seed inside one).
-#[expect(clippy::disallowed_types, reason = "the seeded form of it")]
 pub type HashMap<K, V> = std::collections::HashMap<K, V, HashState>;
 /// `std`'s hash set, seeded likewise.
-#[expect(clippy::disallowed_types, reason = "the seeded form of it")]
 pub type HashSet<K> = std::collections::HashSet<K, HashState>;
 
 static SEED: OnceLock<u64> = OnceLock::new();

@@ -38,7 +38,7 @@ impl Moment {
         self.0.saturating_sub(earlier.0)
     }
 
-    pub(crate) fn from_start(self) -> Duration {
+    pub(crate) fn since_start(self) -> Duration {
         self.0
     }
 

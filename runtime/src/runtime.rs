@@ -185,7 +185,7 @@ impl Runtime {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        Task::task(name, self.inner.handle.spawn(future))
+        Task::of_task(name, self.inner.handle.spawn(future))
     }
 
     /// Starts a loop that blocks (writes and fsyncs files): a thread of its own here, a task in a
@@ -202,7 +202,7 @@ impl Runtime {
                 let _gone = sender.send(future.await).is_err();
             });
             drop(task);
-            return Task::thread(name, receiver);
+            return Task::of_thread(name, receiver);
         }
         let (sender, receiver) = oneshot::channel();
         let handle = self.inner.handle.clone();
@@ -214,7 +214,7 @@ impl Runtime {
         if let Err(error) = thread {
             tracing::error!(name, %error, "thread not started");
         }
-        Task::thread(name, receiver)
+        Task::of_thread(name, receiver)
     }
 
     /// Completes after `duration`.
@@ -274,5 +274,5 @@ where
     if simulation::current().is_some() {
         return Ok(work());
     }
-    Task::task("blocking", tokio::task::spawn_blocking(work)).await
+    Task::of_task("blocking", tokio::task::spawn_blocking(work)).await
 }

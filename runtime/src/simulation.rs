@@ -227,7 +227,7 @@ impl Sleep {
 
     pub(crate) fn until(deadline: Moment) -> Self {
         match current() {
-            Some(sim) => Sleep(Kind::Simulated(sim.sleep_until(deadline.from_start()))),
+            Some(sim) => Sleep(Kind::Simulated(sim.sleep_until(deadline.since_start()))),
             None => Sleep(Kind::Real(Box::pin(tokio::time::sleep_until(deadline.to_tokio())))),
         }
     }

@@ -44,11 +44,11 @@ pub struct Task<T> {
 }
 
 impl<T> Task<T> {
-    pub(crate) fn task(name: &'static str, handle: JoinHandle<T>) -> Self {
+    pub(crate) fn of_task(name: &'static str, handle: JoinHandle<T>) -> Self {
         Task { name, handle: Some(Handle::Task(handle)) }
     }
 
-    pub(crate) fn thread(name: &'static str, result: oneshot::Receiver<T>) -> Self {
+    pub(crate) fn of_thread(name: &'static str, result: oneshot::Receiver<T>) -> Self {
         Task { name, handle: Some(Handle::Thread(result)) }
     }
 

@@ -123,8 +123,8 @@ proptest! {
             let end = usize::try_from(*offset).unwrap() + len;
             // a byte never written between two that were reads as zero
             allowed.resize(allowed.len().max(end), vec![0]);
-            for at in usize::try_from(*offset).unwrap()..end {
-                allowed[at].push(*byte);
+            for old_or_new in &mut allowed[end - len..end] {
+                old_or_new.push(*byte);
             }
         }
         disk.power_loss();

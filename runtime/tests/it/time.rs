@@ -85,8 +85,7 @@ fn race(seed: u64) -> Vec<(u64, Duration, u64)> {
             task.await.unwrap();
         }
     });
-    let seen = seen.lock().clone();
-    seen
+    std::mem::take(&mut *seen.lock())
 }
 
 #[test]
