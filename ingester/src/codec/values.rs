@@ -85,7 +85,8 @@ impl ValueEncoder {
                 return Some(places);
             }
             // The first values that did not fit tell how many places it takes.
-            let wanted = self.exceptions.iter().filter_map(|(_, bits)| places_of(f64::from_bits(*bits))).max()?;
+            let wanted =
+                self.exceptions.iter().filter_map(|(_, bits)| places_of(f64::from_bits(*bits))).max()?;
             if wanted <= places {
                 return None;
             }
@@ -140,7 +141,8 @@ impl ValueEncoder {
         frame_bits |= (m[0] - low) as u64;
         let shift_of = |bits: u64| if bits == 0 { 0 } else { bits.trailing_zeros() };
         let (frame_shift, step_shift) = (shift_of(frame_bits), shift_of(step_bits));
-        let frame_width = bits::width_of((high - low) as u64) - frame_shift.min(bits::width_of((high - low) as u64));
+        let frame_width =
+            bits::width_of((high - low) as u64) - frame_shift.min(bits::width_of((high - low) as u64));
         let step_range = (step_high - step_low) as u64;
         let step_width = bits::width_of(step_range) - step_shift.min(bits::width_of(step_range));
         let is_delta = step_width * (m.len() as u32 - 1) < frame_width * m.len() as u32;

@@ -83,9 +83,7 @@ impl Entry {
         let tenant = read_tenant(&mut reader)?;
         let command = match kind {
             CUT => Command::Cut { tenant, until: reader.zigzag()? },
-            PUBLISHED => {
-                Command::Published { tenant, window: reader.zigzag()?, generation: reader.u32()? }
-            }
+            PUBLISHED => Command::Published { tenant, window: reader.zigzag()?, generation: reader.u32()? },
             DROP => Command::Drop { tenant, floor: reader.zigzag()? },
             _ => return Err(Malformed("entry: unknown kind")),
         };

@@ -101,7 +101,13 @@ impl TenantHead {
         }
     }
 
-    fn append_floats(&mut self, section: &Section, new_rows: &[u32], context: Context, outcome: &mut AppendOutcome) {
+    fn append_floats(
+        &mut self,
+        section: &Section,
+        new_rows: &[u32],
+        context: Context,
+        outcome: &mut AppendOutcome,
+    ) {
         let floats = &section.floats;
         let mut i = 0;
         for run in &floats.runs {

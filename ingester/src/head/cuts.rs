@@ -60,8 +60,7 @@ impl TenantHead {
         for window in windows {
             let end = window.saturating_add(WINDOW_MS);
             let in_order = TimeRange::new(from.max(window), until.min(end));
-            let in_order =
-                if in_order.is_empty() { TimeRange::new(window, window) } else { in_order };
+            let in_order = if in_order.is_empty() { TimeRange::new(window, window) } else { in_order };
             let mut late = self.late.remove(&window).unwrap_or_default();
             late.series.retain(|_, series| {
                 !(series.chunks.is_empty() && series.tail.is_empty() && series.histograms.is_empty())
@@ -77,15 +76,7 @@ impl TenantHead {
             // A reader that takes everything from the floor on from the head must not miss late samples.
             let until = in_order.end.max(late.end());
             let generation = self.generations.entry(window).or_insert(0);
-            let cut = Cut {
-                window,
-                generation: *generation,
-                in_order,
-                late,
-                exemplars,
-                until,
-                log,
-            };
+            let cut = Cut { window, generation: *generation, in_order, late, exemplars, until, log };
             *generation += 1;
             self.counters.cuts += 1;
             self.cuts.push(CutState { cut: Arc::new(cut), is_published: false });
@@ -255,8 +246,7 @@ impl TenantHead {
         let overlaps = move |window: TimestampMs| {
             TimeRange::new(window, window.saturating_add(WINDOW_MS)).overlaps(&range)
         };
-        let frozen =
-            self.cuts.iter().filter(move |s| overlaps(s.cut.window)).map(|state| &state.cut.late);
+        let frozen = self.cuts.iter().filter(move |s| overlaps(s.cut.window)).map(|state| &state.cut.late);
         let open = self.late.iter().filter(move |(window, _)| overlaps(**window)).map(|(_, head)| head);
         frozen.chain(open)
     }

@@ -60,10 +60,7 @@ impl Panel {
     fn row(&self, row: usize) -> (&[f64], &[u64]) {
         let at = row - self.first;
         let words = self.words();
-        (
-            &self.values[at * self.stride..(at + 1) * self.stride],
-            &self.present[at * words..(at + 1) * words],
-        )
+        (&self.values[at * self.stride..(at + 1) * self.stride], &self.present[at * words..(at + 1) * words])
     }
 }
 

@@ -224,8 +224,12 @@ impl Index {
             return self.union(ids);
         }
         let entry = &self.names[name as usize];
-        let passing: Vec<u32> =
-            entry.pairs.iter().copied().filter(|id| matcher.matches(&self.pairs[*id as usize].value)).collect();
+        let passing: Vec<u32> = entry
+            .pairs
+            .iter()
+            .copied()
+            .filter(|id| matcher.matches(&self.pairs[*id as usize].value))
+            .collect();
         if passing.len() == entry.pairs.len() {
             return entry.rows.clone();
         }
@@ -249,8 +253,7 @@ impl Index {
 
     /// Bytes held, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        let pairs: usize =
-            self.pairs.iter().map(|p| p.value.len() + p.rows.serialized_size()).sum();
+        let pairs: usize = self.pairs.iter().map(|p| p.value.len() + p.rows.serialized_size()).sum();
         let names: usize = self.names.iter().map(|n| n.rows.serialized_size() + n.pairs.capacity() * 4).sum();
         pairs + names + self.pairs.capacity() * size_of::<Pair>()
     }

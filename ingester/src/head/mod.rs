@@ -23,15 +23,17 @@ use std::sync::Arc;
 
 use model::{Labels, Metadata, SeriesId, TimestampMs};
 
-pub(crate) use cuts::{Cut, CutState, WINDOW_MS, window_of};
+use cuts::CutState;
+pub(crate) use cuts::{Cut, WINDOW_MS, window_of};
 pub(crate) use exemplars::StoredExemplar;
 pub(crate) use group::Group;
 pub(crate) use index::Index;
 pub(crate) use late::{LateHead, StoredHistogram};
-pub(crate) use read::{ReadRange, SeriesRead};
+pub(crate) use read::{LateWanted, PinnedSegments};
 pub(crate) use segment::{Segment, Stored};
-pub(crate) use series::{HAS_HISTOGRAMS, HAS_LATE, NONE, SeriesTable, Stint};
-pub(crate) use state::{SegmentFiles, StateError};
+pub(crate) use series::{HAS_HISTOGRAMS, HAS_LATE};
+use series::{SeriesTable, Stint};
+pub(crate) use state::Frozen;
 
 use crate::codec::ValueEncoder;
 use crate::wire::{Reader, put_varint};
@@ -149,6 +151,29 @@ impl TenantHead {
     /// Everything before the open windows that a cut has still to write.
     pub(crate) fn pending_cuts(&self) -> impl Iterator<Item = &Arc<Cut>> {
         self.cuts.iter().filter(|state| !state.is_published).map(|state| &state.cut)
+    }
+
+    /// Whether there are samples in order behind the frozen boundary.
+    pub(crate) fn has_open(&self) -> bool {
+        let newest = |group: &Group| {
+            group.rows.last().map(|row| row.t).or_else(|| group.segments.last().map(|s| s.last_t))
+        };
+        self.groups.iter().flatten().filter_map(newest).any(|t| t >= self.frozen_until)
+            || self.histograms.values().any(|list| list.last().is_some_and(|h| h.t >= self.frozen_until))
+    }
+
+    /// The oldest sample in order, or the oldest window with late samples.
+    pub(crate) fn oldest(&self) -> Option<TimestampMs> {
+        let groups = self.groups.iter().flatten().filter_map(|group| {
+            group.segments.first().map(|s| s.first_t).or_else(|| group.rows.first().map(|row| row.t))
+        });
+        let histograms = self.histograms.values().filter_map(|list| list.first().map(|h| h.t));
+        let in_order = groups.chain(histograms).map(|t| t.max(self.floor)).min();
+        let late = self.late.keys().copied().chain(self.cuts.iter().map(|state| state.cut.window)).min();
+        match (in_order, late) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
 
     /// Sealed segments, their chunks and bytes.

@@ -5,18 +5,37 @@ use std::sync::Arc;
 use model::{HistogramPoint, SampleBatch, SeriesSamples, TimeRange, TimestampMs};
 use smallvec::SmallVec;
 
+use super::TenantHead;
+use super::cuts::Cut;
 use super::late::{LateHead, StoredHistogram};
 use super::segment::Segment;
 use super::series::{HAS_HISTOGRAMS, HAS_LATE, HAS_STARTS, HAS_STINTS, NONE, Stint};
-use super::TenantHead;
 
-/// Which samples to read.
+/// Which late samples to read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ReadRange {
-    /// Samples in order.
-    pub(crate) in_order: TimeRange,
-    /// Late samples that are still in the head.
-    pub(crate) late: TimeRange,
+pub(crate) enum LateWanted<'a> {
+    /// Those in range, of all that the head has and of cuts that it had before.
+    Range(TimeRange, &'a [Arc<Cut>]),
+    /// Those of one cut.
+    OfCut(&'a Cut),
+}
+
+/// The segments a group had when a selection was made.
+pub(crate) type PinnedSegments = Option<Arc<Vec<Arc<Segment>>>>;
+
+/// The segments of a group, and before them those that were dropped since they were pinned.
+fn with_pinned(
+    now: &Arc<Vec<Arc<Segment>>>,
+    pinned: Option<&PinnedSegments>,
+    floor: TimestampMs,
+) -> Arc<Vec<Arc<Segment>>> {
+    match pinned {
+        Some(Some(pinned)) if pinned.first().is_some_and(|segment| segment.last_t < floor) => {
+            let dropped = pinned.iter().filter(|segment| segment.last_t < floor);
+            Arc::new(dropped.chain(now.iter()).cloned().collect())
+        }
+        _ => Arc::clone(now),
+    }
 }
 
 #[derive(Debug)]
@@ -66,39 +85,44 @@ struct GroupTimes {
 }
 
 impl TenantHead {
-    /// Collects what `references` have; `pinned` segments stand in for those that were dropped since.
+    /// Collects what `references` have in order inside `range`, and the late samples wanted. `pinned`
+    /// segments (by group) stand in for those that were dropped since.
     pub(crate) fn prepare_read(
         &self,
         references: impl Iterator<Item = u32>,
-        range: ReadRange,
-        pinned_late: &[Arc<super::Cut>],
+        range: TimeRange,
+        late: LateWanted<'_>,
+        pinned: &[PinnedSegments],
     ) -> SeriesRead {
-        let mut read =
-            SeriesRead { range: range.in_order, groups: Vec::new(), series: Vec::new(), open_values: Vec::new() };
-        let late_heads: SmallVec<[&LateHead; 4]> = self
-            .late_heads(range.late)
-            .chain(pinned_late.iter().filter(|cut| !self.holds_cut(cut)).map(|cut| &cut.late))
-            .filter(|head| !head.is_empty())
-            .collect();
+        let mut read = SeriesRead { range, groups: Vec::new(), series: Vec::new(), open_values: Vec::new() };
+        let (late_heads, late_range): (SmallVec<[&LateHead; 4]>, _) = match late {
+            LateWanted::OfCut(cut) => (SmallVec::from_slice(&[&cut.late]), TimeRange::all()),
+            LateWanted::Range(range, cuts) => {
+                let gone = cuts.iter().filter(|cut| !self.holds_cut(cut)).map(|cut| &cut.late);
+                let heads = self.late_heads(range).chain(gone).filter(|head| !head.is_empty());
+                (heads.collect(), range)
+            }
+        };
         for reference in references {
             let mut series = SeriesPart::default();
             if let Some(row) = self.series.row_of(reference) {
                 let flags = self.series.flags[row as usize];
                 if flags & HAS_STINTS != 0 {
                     for stint in self.stints.get(&reference).into_iter().flatten() {
-                        self.prepare_part(&mut read, &mut series, *stint, reference);
+                        self.prepare_part(&mut read, &mut series, *stint, reference, pinned);
                     }
                 }
-                self.prepare_part(&mut read, &mut series, self.series.home[row as usize], reference);
+                let home = self.series.home[row as usize];
+                self.prepare_part(&mut read, &mut series, home, reference, pinned);
                 if flags & HAS_STARTS != 0 {
                     series.starts = self.starts.get(&reference).cloned().unwrap_or_default();
                 }
                 if flags & HAS_HISTOGRAMS != 0 {
                     let list = self.histograms.get(&reference).into_iter().flatten();
-                    series.histograms.extend(list.filter(|h| range.in_order.contains(h.t)).cloned());
+                    series.histograms.extend(list.filter(|h| range.contains(h.t)).cloned());
                 }
                 if flags & HAS_LATE != 0 {
-                    read_late(&late_heads, reference, range.late, &mut series);
+                    read_late(&late_heads, reference, late_range, &mut series);
                 }
             }
             read.series.push(series);
@@ -106,11 +130,18 @@ impl TenantHead {
         read
     }
 
-    fn holds_cut(&self, cut: &Arc<super::Cut>) -> bool {
+    fn holds_cut(&self, cut: &Arc<Cut>) -> bool {
         self.cuts.iter().any(|state| Arc::ptr_eq(&state.cut, cut))
     }
 
-    fn prepare_part(&self, read: &mut SeriesRead, series: &mut SeriesPart, stint: Stint, reference: u32) {
+    fn prepare_part(
+        &self,
+        read: &mut SeriesRead,
+        series: &mut SeriesPart,
+        stint: Stint,
+        reference: u32,
+        pinned: &[PinnedSegments],
+    ) {
         if stint.group == NONE {
             return;
         }
@@ -122,7 +153,7 @@ impl TenantHead {
             let end = group.rows.partition_point(|row| row.t < read.range.end).max(first);
             read.groups.push(GroupView {
                 number: stint.group,
-                segments: Arc::clone(&group.segments),
+                segments: with_pinned(&group.segments, pinned.get(stint.group as usize), self.floor),
                 open: first..end,
                 open_t: group.rows[first..end].iter().map(|row| row.t).collect(),
             });
@@ -231,39 +262,41 @@ impl SeriesRead {
                 let view = &self.groups[part.group];
                 let group = &times[part.group];
                 let mut base = 0;
-                let mut take = |start: usize, mask: u64, batch: &mut SampleBatch, values: &[f64], direct: bool| {
-                    // `mask`: which of the vector's entries from `start` on the values belong to.
-                    if mask == 0 {
-                        return;
-                    }
-                    if !direct {
-                        batch.values.extend_from_slice(values);
-                    }
-                    let first = start + mask.trailing_zeros() as usize;
-                    let count = mask.count_ones() as usize;
-                    let is_run = 64 - mask.leading_zeros() as usize - mask.trailing_zeros() as usize == count;
-                    if is_shared && is_run {
-                        match &mut shared {
-                            None => {
-                                shared = Some((part.group, first, first + count));
-                                return;
-                            }
-                            Some((group, _, end)) if *group == part.group && *end == first => {
-                                *end += count;
-                                return;
-                            }
-                            Some(_) => {}
+                let mut take =
+                    |start: usize, mask: u64, batch: &mut SampleBatch, values: &[f64], direct: bool| {
+                        // `mask`: which of the vector's entries from `start` on the values belong to.
+                        if mask == 0 {
+                            return;
                         }
-                    }
-                    if is_shared {
-                        is_shared = false;
-                        if let Some((group, start, end)) = shared {
-                            timestamps.extend_from_slice(&times[group].vector[start..end]);
+                        if !direct {
+                            batch.values.extend_from_slice(values);
                         }
-                    }
-                    let vector = &times[part.group].vector;
-                    timestamps.extend((0..64).filter(|i| mask >> i & 1 == 1).map(|i| vector[start + i]));
-                };
+                        let first = start + mask.trailing_zeros() as usize;
+                        let count = mask.count_ones() as usize;
+                        let is_run =
+                            64 - mask.leading_zeros() as usize - mask.trailing_zeros() as usize == count;
+                        if is_shared && is_run {
+                            match &mut shared {
+                                None => {
+                                    shared = Some((part.group, first, first + count));
+                                    return;
+                                }
+                                Some((group, _, end)) if *group == part.group && *end == first => {
+                                    *end += count;
+                                    return;
+                                }
+                                Some(_) => {}
+                            }
+                        }
+                        if is_shared {
+                            is_shared = false;
+                            if let Some((group, start, end)) = shared {
+                                timestamps.extend_from_slice(&times[group].vector[start..end]);
+                            }
+                        }
+                        let vector = &times[part.group].vector;
+                        timestamps.extend((0..64).filter(|i| mask >> i & 1 == 1).map(|i| vector[start + i]));
+                    };
                 for (at, rows) in &group.segments {
                     let segment = &view.segments[*at];
                     let length = rows.len();

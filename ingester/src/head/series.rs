@@ -146,7 +146,14 @@ impl SeriesTable {
     }
 
     /// Puts a series back at its row (when a snapshot is read).
-    pub(crate) fn restore(&mut self, index: &mut Index, row: u32, reference: u32, id: SeriesId, pairs: &[u32]) {
+    pub(crate) fn restore(
+        &mut self,
+        index: &mut Index,
+        row: u32,
+        reference: u32,
+        id: SeriesId,
+        pairs: &[u32],
+    ) {
         self.fill(row, reference, id, pairs);
         index.add(row, pairs);
     }

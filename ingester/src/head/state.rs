@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use model::{ErrorKind, Exemplar, Labels, LogPosition, SeriesId, TimeRange, TimestampMs};
+use model::{Exemplar, Labels, LogPosition, SeriesId, TimeRange, TimestampMs};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::cuts::{Cut, CutState};
@@ -32,15 +32,9 @@ pub(crate) enum StateError {
     OutOfRange(&'static str),
 }
 
-impl StateError {
-    pub(crate) fn kind(&self) -> ErrorKind {
-        ErrorKind::Corrupt
-    }
-}
-
 /// A frozen copy of a head: its frame, and the segments that it names by order.
 #[derive(Debug)]
-pub(crate) struct SegmentFiles {
+pub(crate) struct Frozen {
     pub(crate) frame: Vec<u8>,
     pub(crate) segments: Vec<Arc<Segment>>,
 }
@@ -117,7 +111,7 @@ impl Segment {
 
 impl TenantHead {
     /// A frozen copy.
-    pub(crate) fn freeze(&self) -> SegmentFiles {
+    pub(crate) fn freeze(&self) -> Frozen {
         let mut out = Vec::with_capacity(self.series.len() * 128 + 1024);
         let mut segments = Vec::new();
         out.push(VERSION);
@@ -177,7 +171,7 @@ impl TenantHead {
             put_bytes(&mut out, metric.as_bytes());
             put_metadata(&mut out, metadata);
         }
-        SegmentFiles { frame: out, segments }
+        Frozen { frame: out, segments }
     }
 
     fn put_series(&self, out: &mut Vec<u8>) {

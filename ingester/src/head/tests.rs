@@ -64,10 +64,11 @@ type Model = BTreeMap<(Labels, TimestampMs), u64>;
 
 fn contents(head: &TenantHead, range: TimeRange) -> Model {
     let in_order = TimeRange::new(range.start.max(head.floor), range.end);
-    let references: Vec<u32> = head.series.rows.iter().map(|row| head.series.reference[row as usize]).collect();
+    let references: Vec<u32> =
+        head.series.rows.iter().map(|row| head.series.reference[row as usize]).collect();
     let mut out = Model::new();
     for chunk in references.chunks(5) {
-        let read = head.prepare_read(chunk.iter().copied(), ReadRange { in_order, late: range }, &[]);
+        let read = head.prepare_read(chunk.iter().copied(), in_order, LateWanted::Range(range, &[]), &[]);
         let batch = read.decode().unwrap();
         for (i, reference) in chunk.iter().enumerate() {
             let labels = head.labels(head.series.row_of(*reference).unwrap());
@@ -86,12 +87,21 @@ fn contents(head: &TenantHead, range: TimeRange) -> Model {
 #[derive(Debug, Clone)]
 enum Step {
     /// A scrape of series `from..to` at tick, with jitter for some.
-    Scrape { from: usize, to: usize, ticks: i64, jitter: i64 },
+    Scrape {
+        from: usize,
+        to: usize,
+        ticks: i64,
+        jitter: i64,
+    },
     /// Samples anywhere.
     Scattered(Vec<(usize, i64, i32)>),
-    Cut { ticks_back: i64 },
+    Cut {
+        ticks_back: i64,
+    },
     Publish,
-    Drop { ticks_back: i64 },
+    Drop {
+        ticks_back: i64,
+    },
     Restore,
 }
 
