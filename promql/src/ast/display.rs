@@ -16,7 +16,13 @@ impl fmt::Display for Expr {
             Expr::MatrixSelector(m) => m.fmt(f),
             Expr::Subquery(s) => s.fmt(f),
             Expr::Unary(u) => write!(f, "{}{}", u.op.as_str(), u.expr),
-            Expr::Binary(b) => write!(f, "{} {} {}", b.lhs, b.short(), b.rhs),
+            Expr::Binary(b) => match &b.lhs {
+                // Before a power the sign of `+Inf` would become one of the whole; Prometheus lets it.
+                Expr::Number(n) if b.op == BinaryOp::Pow && n.value == f64::INFINITY => {
+                    write!(f, "Inf {} {}", b.short(), b.rhs)
+                }
+                lhs => write!(f, "{lhs} {} {}", b.short(), b.rhs),
+            },
             Expr::Aggregate(a) => a.fmt(f),
             Expr::Call(c) => c.fmt(f),
             Expr::Paren(p) => write!(f, "({})", p.expr),

@@ -22,3 +22,8 @@ pub use script::{
     Command, Eval, EvalTime, Expectation, Expected, ExpectedSeries, LoadedSample, LoadedSeries, Script,
     TextMatch,
 };
+
+/// Reads bytes as a script; must not panic. For fuzz targets.
+pub fn fuzz_script(data: &[u8]) {
+    let _ = parse_script("fuzz", &String::from_utf8_lossy(data));
+}

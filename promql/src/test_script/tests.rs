@@ -240,3 +240,15 @@ fn every_script_is_read() {
     println!("{evaluations} evaluations read");
     assert!(evaluations > 2_000);
 }
+
+proptest::proptest! {
+    #[test]
+    fn mangled_scripts_never_panic(
+        lines in proptest::collection::vec(
+            "(load|load_with_nhcb|eval|eval_fail|expect|clear| )( instant at| range from| warn| fail msg:| string)?( 5m| 0| x| to| step| \"a\"| _x3| 1\\+2x3|@st| h_bucket\\{le=\"1\"\\} 1| \\{\\{sum:1\\}\\}){0,5}",
+            0..8,
+        )
+    ) {
+        fuzz_script(lines.join("\n").as_bytes());
+    }
+}
