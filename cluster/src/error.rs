@@ -30,6 +30,12 @@ pub enum Error {
         /// What the disk said.
         source: io::Error,
     },
+    /// Another process, or another cluster of this one, writes there.
+    #[error("data directory {data_dir} is in use by a running server")]
+    InUse {
+        /// Which one.
+        data_dir: String,
+    },
     /// A setting cannot be right.
     #[error("cluster setting `{setting}`: {reason}")]
     Setting {
@@ -59,7 +65,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Damaged { .. } => ErrorKind::Corrupt,
-            Error::Io { .. } | Error::Stopped { .. } => ErrorKind::Unavailable,
+            Error::Io { .. } | Error::InUse { .. } | Error::Stopped { .. } => ErrorKind::Unavailable,
             Error::Setting { .. } => ErrorKind::Invalid,
             Error::Running(_) => ErrorKind::Internal,
             Error::Propose(error) => error.kind(),

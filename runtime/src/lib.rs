@@ -18,7 +18,7 @@ mod simulation;
 mod task;
 
 pub use cpu::CpuStats;
-pub use disk::{Disk, DiskEntry, DiskFaults, DiskFile, OpenMode, RealDisk, SimulatedDisk};
+pub use disk::{Disk, DiskEntry, DiskFaults, DiskFile, DiskLock, OpenMode, RealDisk, SimulatedDisk};
 pub use hash::{HashMap, HashSet, HashState};
 pub use moment::Moment;
 pub use raft::RaftRuntime;

@@ -90,7 +90,7 @@ fn raft_config() -> Result<Arc<Config>, Error> {
         notification_channel_size: Some(1024),
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: 0,
-        replication_lag_threshold: u64::MAX,
+        replication_lag_threshold: 1 << 32,
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
         ..Config::default()

@@ -18,9 +18,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use model::GroupId;
-use runtime::{Disk, Runtime, Task};
+use runtime::{Disk, DiskLock, Runtime, Task};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use log::{Found, GroupLog, LogState, Slot, payload_len};
@@ -63,6 +64,7 @@ impl Wal {
     pub(crate) async fn open(runtime: Runtime, config: WalConfig) -> Result<Self, Error> {
         let dir = wal_dir(&config.data_dir);
         let disk = runtime.disk();
+        let lock = lock(&runtime, &config.data_dir).await?;
         let opened = {
             let dir = dir.clone();
             runtime.blocking(move || start(&*disk, &dir)).await
@@ -103,6 +105,7 @@ impl Wal {
             sealed: false,
             free: recovered.free,
             failed: None,
+            _lock: lock,
         };
         writer.publish_floors();
         let task = runtime.spawn_loop("wal-writer", writer.run());
@@ -144,6 +147,32 @@ impl Wal {
         let ended = task.await.map_err(io::Error::other);
         flushed.and(ended)
     }
+}
+
+const LOCK_FILE: &str = "lock";
+/// How long a predecessor that is just ending may hold the data directory.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+const LOCK_RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// Makes sure that this is the only process, and the only cluster in it, that writes here.
+async fn lock(runtime: &Runtime, data_dir: &Path) -> Result<DiskLock, Error> {
+    let started = runtime.monotonic();
+    loop {
+        match try_lock(&*runtime.disk(), data_dir) {
+            Err(Error::InUse { .. }) if runtime.monotonic() - started < LOCK_WAIT_MAX => {
+                runtime.sleep(LOCK_RETRY_AFTER).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn try_lock(disk: &dyn Disk, data_dir: &Path) -> Result<DiskLock, Error> {
+    let path = data_dir.join(LOCK_FILE);
+    disk.lock(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => Error::InUse { data_dir: data_dir.display().to_string() },
+        _ => Error::Io { what: format!("lock file {}", path.display()), source },
+    })
 }
 
 fn start(disk: &dyn Disk, dir: &Path) -> Result<(Recovered, segment::Begun), Failure> {

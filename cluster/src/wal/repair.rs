@@ -26,9 +26,10 @@ impl RepairReport {
 
 /// Repairs the write-ahead log under `data_dir`: cuts it at the first damage. Later segments are set
 /// aside under the suffix `.damaged`, as is a copy of the cut one. Entries behind the damage are
-/// lost to this replica. The server must not run.
+/// lost to this replica. Refused while the server runs.
 pub fn repair(disk: &dyn Disk, data_dir: &Path) -> Result<RepairReport, Error> {
     let dir = wal_dir(data_dir);
+    let _lock = super::try_lock(disk, data_dir)?;
     let mut report = RepairReport::default();
     loop {
         let damage = match recovery::recover(disk, &dir) {

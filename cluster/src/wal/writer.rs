@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::GroupId;
-use runtime::{Disk, Runtime};
+use runtime::{Disk, DiskLock, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::{GroupLog, Place, payload_len};
@@ -116,6 +116,8 @@ pub(crate) struct Writer {
     pub(crate) sealed: bool,
     pub(crate) free: Vec<PathBuf>,
     pub(crate) failed: Option<String>,
+    /// Nobody else writes here as long as this lives.
+    pub(crate) _lock: DiskLock,
 }
 
 /// Where the entries of one request went.

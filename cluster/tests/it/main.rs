@@ -5,6 +5,7 @@
 mod crash;
 mod damage;
 mod disk_full;
+mod kill;
 mod ledger;
 mod meta;
 mod restart;

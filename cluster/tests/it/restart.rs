@@ -25,9 +25,7 @@ fn a_node_on_the_real_disk_keeps_what_it_acknowledged() {
                 assert!(group.flushed() >= position && group.applied() >= position);
                 now.push((position.index, number));
             }
-            if round % 2 == 0 {
-                cluster.shutdown().await.unwrap();
-            }
+            cluster.shutdown().await.unwrap();
             now
         });
         acknowledged.extend(acknowledged_now);
@@ -135,6 +133,23 @@ fn a_stalled_fsync_that_returns_lets_its_proposals_through() {
         let (position, _) = proposal.await.unwrap().unwrap();
         assert!(applied.lock().contains(&(position.index, 7)));
     });
+}
+
+#[test]
+fn a_data_directory_has_one_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = Runtime::real();
+    runtime.block_on(async {
+        let (cluster, _group, _) = open(&runtime, &config(dir.path())).await;
+        let repair = cluster::repair(&*runtime.disk(), dir.path()).unwrap_err();
+        assert!(matches!(repair, cluster::Error::InUse { .. }), "{repair}");
+        // whoever comes while the first is ending waits for it
+        let (second, ended) =
+            tokio::join!(Cluster::open(runtime.clone(), config(dir.path())), cluster.shutdown());
+        ended.unwrap();
+        second.unwrap().shutdown().await.unwrap();
+    });
+    assert!(cluster::repair(&*runtime.disk(), dir.path()).unwrap().was_sound());
 }
 
 #[test]

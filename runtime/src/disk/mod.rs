@@ -43,6 +43,10 @@ pub struct DiskEntry {
     pub is_dir: bool,
 }
 
+/// A lock on a folder's use by this process, released when dropped.
+#[derive(Debug)]
+pub struct DiskLock(#[expect(dead_code, reason = "held, not used")] Option<std::fs::File>);
+
 /// The file system.
 pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Opens a file.
@@ -61,6 +65,10 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Takes a lock file for this process, made if missing; held until the value is dropped. Fails
+    /// with `WouldBlock` while another holds it. A simulated disk has one user and locks nothing.
+    fn lock(&self, path: &Path) -> io::Result<DiskLock>;
 
     /// A whole file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

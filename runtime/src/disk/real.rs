@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Disk, DiskEntry, DiskFile, OpenMode};
+use super::{Disk, DiskEntry, DiskFile, DiskLock, OpenMode};
 
 /// The machine's file system, through `std::fs`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -89,6 +89,12 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<DiskLock> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        file.try_lock()?;
+        Ok(DiskLock(Some(file)))
     }
 }
 
