@@ -58,6 +58,15 @@ pub(crate) fn compile(pattern: &str) -> Result<Compiled, String> {
         .map_err(|_| format!("expression nests too deeply or is too large: `{pattern}`"))
 }
 
+/// Reads `pattern` in Go's syntax, anchored at both ends, keeping its capture groups.
+pub(crate) fn compile_with_captures(pattern: &str) -> Result<Regex, String> {
+    let translated = Translator::new(pattern).run()?;
+    RegexBuilder::new(&format!("^(?s:{translated})$"))
+        .size_limit(PROGRAM_BYTES_MAX)
+        .build()
+        .map_err(|_| format!("invalid or unsupported syntax: `{pattern}`"))
+}
+
 /// The strings an expression matches, when they are few and it has no anchors.
 fn literals(hir: &Hir) -> Option<Vec<String>> {
     match hir.kind() {
@@ -229,8 +238,7 @@ impl<'a> Translator<'a> {
         }
         if rest.starts_with("(?P<") || rest.starts_with("(?<") {
             let end = rest.find('>').ok_or_else(|| format!("invalid named capture: `{rest}`"))?;
-            // The name is of no use here, and a capture costs.
-            self.out.push_str("(?:");
+            self.out.push_str(&rest[..=end]);
             self.at += end + 1;
             return Ok(());
         }
@@ -388,7 +396,8 @@ impl<'a> Translator<'a> {
 }
 
 fn push_class_char(out: &mut String, c: char) {
-    if c.is_ascii_punctuation() {
+    // `\<` and `\>` would be assertions.
+    if c.is_ascii_punctuation() && c != '<' && c != '>' {
         out.push('\\');
     }
     out.push(c);
@@ -488,6 +497,7 @@ mod tests {
         assert_eq!(error("[a"), "missing closing ]: `[a`");
         assert_eq!(error("x{1001}"), "invalid repeat count: `{1001}`");
         assert_eq!(error(r"\y"), r"invalid escape sequence: `\y`");
+        assert!(compile("[0-<]").is_ok());
     }
 
     proptest! {

@@ -4,9 +4,20 @@ pub mod ast;
 pub mod parse;
 pub mod test_script;
 
+mod annotations;
 mod engine;
+mod engine_target;
+mod exec;
+mod functions;
+mod go_format;
+mod histogram;
+mod kahan;
+mod memory_source;
+mod plan;
 
 pub use engine::{
     Answer, Engine, EngineOptions, Features, MatrixSeries, QueryError, QueryRequest, QueryStats, SampleValue,
     Value, VectorSample,
 };
+pub use engine_target::EngineTarget;
+pub use memory_source::MemorySource;

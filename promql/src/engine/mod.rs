@@ -2,28 +2,42 @@
 
 mod answer;
 mod error;
+mod finish;
 mod options;
+mod raw;
+mod run;
 
+use std::fmt;
 use std::sync::Arc;
 
 pub use answer::{Answer, MatrixSeries, QueryStats, SampleValue, Value, VectorSample};
+use datafusion_execution::TaskContext;
 pub use error::QueryError;
 use model::TimestampMs;
 pub use options::{EngineOptions, Features, QueryRequest};
 use proto::Source;
 use runtime::Runtime;
 
+use run::Run;
+
 /// Evaluates queries; cheap to clone, shared by all queries.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Engine {
     runtime: Runtime,
     options: Arc<EngineOptions>,
+    task: Arc<TaskContext>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl Engine {
     /// An engine.
     pub fn new(runtime: Runtime, options: EngineOptions) -> Self {
-        Engine { runtime, options: Arc::new(options) }
+        Engine { runtime, options: Arc::new(options), task: Arc::new(TaskContext::default()) }
     }
 
     /// Its settings.
@@ -41,8 +55,7 @@ impl Engine {
         request: QueryRequest,
         time_ms: TimestampMs,
     ) -> Result<Answer, QueryError> {
-        let _pending = (&self.runtime, source, request, time_ms);
-        Err(QueryError::Internal("the engine does not evaluate yet".to_owned()))
+        self.run(Run { engine: self, source, request, start: time_ms, end: time_ms, step: 0 }).await
     }
 
     /// The values of a query at `start_ms`, `start_ms + step_ms`, … up to `end_ms`. `step_ms` is above 0.
@@ -57,7 +70,21 @@ impl Engine {
         end_ms: TimestampMs,
         step_ms: i64,
     ) -> Result<Answer, QueryError> {
-        let _pending = (&self.runtime, source, request, start_ms, end_ms, step_ms);
-        Err(QueryError::Internal("the engine does not evaluate yet".to_owned()))
+        if step_ms <= 0 {
+            return Err(QueryError::BadData(
+                "zero or negative query resolution step widths are not accepted. Try a positive integer"
+                    .to_owned(),
+            ));
+        }
+        self.run(Run { engine: self, source, request, start: start_ms, end: end_ms, step: step_ms }).await
+    }
+
+    async fn run(&self, run: Run<'_>) -> Result<Answer, QueryError> {
+        let own = self.options.timeout;
+        let timeout = run.request.timeout.map_or(own, |t| t.min(own));
+        match self.runtime.timeout(timeout, run.answer()).await {
+            Ok(answer) => answer,
+            Err(runtime::Elapsed) => Err(QueryError::Timeout("expression evaluation")),
+        }
     }
 }

@@ -1,0 +1,204 @@
+//! One query from text to answer: parse, plan, select, build, execute, finish.
+
+use std::sync::Arc;
+
+use datafusion_physical_plan::ExecutionPlan;
+use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt};
+use proto::{SelectRequest, Selection, Source};
+
+use super::{Answer, Engine, QueryError, QueryRequest, QueryStats, Value, finish, raw};
+use crate::ast::{Expr, ValueType};
+use crate::exec::{Grid, QueryContext, SeriesBatch, from_plan_error};
+use crate::parse::{ParseOptions, parse};
+use crate::plan::{Builder, Node, Planner, SelectorSpec};
+
+/// A query and where its data is.
+pub(super) struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) request: QueryRequest,
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// 0: instant.
+    pub(super) step: i64,
+}
+
+impl Run<'_> {
+    fn is_instant(&self) -> bool {
+        self.step == 0
+    }
+
+    fn parse(&self) -> Result<Expr, QueryError> {
+        let features = self.engine.options.features;
+        let options = ParseOptions {
+            experimental_functions: features.experimental_functions,
+            duration_expressions: features.duration_expressions,
+            extended_range_selectors: features.extended_range_selectors,
+            binop_fill_modifiers: features.fill_modifiers,
+            ..ParseOptions::default()
+        };
+        let expr = parse(&self.request.expr, &options).map_err(|e| QueryError::BadData(e.to_string()))?;
+        let kind = expr.value_type();
+        if !self.is_instant() && !matches!(kind, ValueType::Vector | ValueType::Scalar) {
+            return Err(QueryError::BadData(format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                kind.documented()
+            )));
+        }
+        Ok(expr)
+    }
+
+    pub(super) async fn answer(self) -> Result<Answer, QueryError> {
+        let began = self.engine.runtime.monotonic();
+        let expr = self.parse()?;
+        let options = &self.engine.options;
+        let lookback = self.request.lookback_delta_ms.filter(|l| *l > 0).unwrap_or(options.lookback_delta_ms);
+        let query = Arc::new(QueryContext::new(
+            self.engine.runtime.clone(),
+            options.features,
+            lookback,
+            options.max_samples,
+        ));
+        let mut planner = Planner::new(options, lookback, self.start, self.end, self.step);
+        let grid = Grid::new(self.start, self.end, self.step);
+        let mut stats = QueryStats::default();
+        let mut source_warnings = Vec::new();
+        let value = match (expr.unparen(), expr.value_type()) {
+            (Expr::String(s), _) => Value::String { t: self.start, s: s.value.clone() },
+            (Expr::MatrixSelector(m), _) => {
+                let window = planner.raw_window(m)?;
+                stats.prepare_time = began.elapsed();
+                let selections = self.select(&planner.selectors, &mut stats, &mut source_warnings).await?;
+                raw::matrix(&selections[0], &window, &query).await?
+            }
+            (Expr::Subquery(s), _) => {
+                let planned = planner.subquery(s, grid)?;
+                stats.prepare_time = began.elapsed();
+                let selections = self.select(&planner.selectors, &mut stats, &mut source_warnings).await?;
+                let batches = self.execute(planned.input, &selections, &query).await?;
+                Value::Matrix(finish::matrix(batches, planned.inner, &query)?)
+            }
+            (_, kind) => {
+                let node = if kind == ValueType::Scalar {
+                    planner.vector_of_scalar(&expr, grid)?
+                } else {
+                    planner.wrapped(&expr, grid)?
+                };
+                if !self.is_instant() {
+                    note_sorts(&expr, &query, grid);
+                }
+                stats.prepare_time = began.elapsed();
+                let batches = match plain_scalar(&node) {
+                    Some(batch) => vec![batch],
+                    None => {
+                        let selections =
+                            self.select(&planner.selectors, &mut stats, &mut source_warnings).await?;
+                        self.execute(node, &selections, &query).await?
+                    }
+                };
+                match (self.is_instant(), kind) {
+                    (true, ValueType::Scalar) => finish::scalar(&batches, self.start),
+                    (true, _) => Value::Vector(finish::vector(batches, self.start, &query)?),
+                    (false, _) => Value::Matrix(finish::matrix(batches, grid, &query)?),
+                }
+            }
+        };
+        let (mut warnings, infos) = query.annotations_as_text(&self.request.expr);
+        warnings.extend(source_warnings);
+        stats.samples_total = query.samples.total();
+        stats.samples_peak = query.samples.peak();
+        stats.eval_time = began.elapsed().saturating_sub(stats.prepare_time + stats.select_time);
+        Ok(Answer { value, warnings, infos, stats })
+    }
+
+    /// Finds the series of all selectors.
+    async fn select(
+        &self,
+        selectors: &[SelectorSpec],
+        stats: &mut QueryStats,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Arc<dyn Selection>>, QueryError> {
+        let began = self.engine.runtime.monotonic();
+        let selections = try_join_all(selectors.iter().map(|spec| async {
+            let request = SelectRequest {
+                tenant: self.request.tenant.clone(),
+                matchers: spec.matchers.clone(),
+                range: spec.range,
+                labels: spec.labels.clone(),
+                series_max: self.request.series_max,
+            };
+            self.source.select(&request).await
+        }))
+        .await
+        .map_err(|error| match QueryError::from(error) {
+            QueryError::Execution(text) => QueryError::Execution(format!("expanding series: {text}")),
+            other => other,
+        })?;
+        for selection in &selections {
+            stats.series += selection.series().len() as u64;
+            for warning in selection.warnings() {
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
+        stats.select_time = began.elapsed();
+        Ok(selections)
+    }
+
+    fn build(&self, node: Node, selections: &[Arc<dyn Selection>], query: &Arc<QueryContext>) -> Arc<dyn ExecutionPlan> {
+        let builder = Builder {
+            query,
+            selections,
+            source: &self.source,
+            tenant: &self.request.tenant,
+            series_max: self.request.series_max,
+            partitions_max: self.engine.options.partitions,
+        };
+        builder.single(node)
+    }
+
+    async fn execute(
+        &self,
+        node: Node,
+        selections: &[Arc<dyn Selection>],
+        query: &Arc<QueryContext>,
+    ) -> Result<Vec<SeriesBatch>, QueryError> {
+        let plan = self.build(node, selections, query);
+        let stream = plan.execute(0, Arc::clone(&self.engine.task)).map_err(from_plan_error)?;
+        let mut batches = Vec::new();
+        let mut stream = stream.map_err(from_plan_error).boxed();
+        while let Some(batch) = stream.try_next().await? {
+            let batch = SeriesBatch::decode(&batch, query);
+            query.samples.hold(batch.sample_count())?;
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+}
+
+/// The values of a scalar that needs no data.
+fn plain_scalar(node: &Node) -> Option<SeriesBatch> {
+    match node {
+        Node::FromScalar { scalar, grid, function: None } if scalar.vectors.is_empty() => {
+            let values = scalar.exprs.first()?.evaluate(*grid, &[]);
+            Some(SeriesBatch::of_scalar(&values))
+        }
+        _ => None,
+    }
+}
+
+/// `sort` changes nothing in a range query: says so.
+fn note_sorts(expr: &Expr, query: &QueryContext, grid: Grid) {
+    if grid.steps <= 1 {
+        return;
+    }
+    expr.walk(&mut |node, _| {
+        if let Expr::Call(c) = node {
+            if matches!(c.function.name, "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc") {
+                query.annotate(crate::annotations::Annotation::sort_in_range_query(c.pos));
+            }
+        }
+    });
+}

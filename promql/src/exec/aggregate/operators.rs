@@ -1,0 +1,253 @@
+//! `Partial` and `Final`: the two halves of an aggregation.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use futures::StreamExt;
+use model::METRIC_NAME;
+
+use super::float_state::FloatStates;
+use super::groups::{GroupKey, Groups};
+use super::histogram_state::{Added, HistogramStates};
+use crate::annotations::Annotation;
+use crate::ast::{AggregateOp, PosRange};
+use crate::engine::QueryError;
+use crate::exec::batch::{
+    ABSENT, BatchBuilder, LabelsColumn, SeriesBatch, is_absent, list_column, list_type, list_values,
+};
+use crate::exec::context::QueryContext;
+use crate::exec::gather::gathered;
+use crate::exec::label_bytes;
+use crate::exec::operator::{BatchStream, Inputs, Operator, once};
+
+/// The shape of a partial state: labels, name flag, three columns of numbers, a handle to histogram states.
+pub(crate) fn state_schema(steps: usize) -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("labels", DataType::Binary, false),
+        Field::new("drop_name", DataType::Boolean, false),
+        Field::new("a", list_type(steps), false),
+        Field::new("b", list_type(steps), true),
+        Field::new("c", list_type(steps), true),
+        Field::new("histograms", DataType::UInt32, true),
+    ]))
+}
+
+/// Folds the series of one partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Partial {
+    pub op: AggregateOp,
+    pub key: GroupKey,
+    pub steps: usize,
+    /// Where the aggregated expression stands.
+    pub pos: PosRange,
+}
+
+impl Operator for Partial {
+    fn name(&self) -> &'static str {
+        "AggregatePartial"
+    }
+
+    fn detail(&self) -> String {
+        format!("{} {:?}", self.op.as_str(), self.key)
+    }
+
+    fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {
+        once(async move {
+            let mut batches = inputs.series(0, partition);
+            let mut folded = Folded::new(self.op, self.steps);
+            let mut scratch = Vec::new();
+            while let Some(batch) = batches.next().await {
+                self.fold(&batch?, &mut folded, &mut scratch, &inputs.query);
+            }
+            folded.encode(&inputs)
+        })
+    }
+}
+
+/// Groups and their states.
+#[derive(Debug)]
+struct Folded {
+    steps: usize,
+    groups: Groups,
+    floats: FloatStates,
+    histograms: HistogramStates,
+}
+
+impl Folded {
+    fn new(op: AggregateOp, steps: usize) -> Self {
+        Folded {
+            steps,
+            groups: Groups::default(),
+            floats: FloatStates::new(op, steps),
+            histograms: HistogramStates::default(),
+        }
+    }
+
+    fn group(&mut self, key: &GroupKey, labels: &[u8], drop_name: bool) -> usize {
+        let (group, is_new) = self.groups.find(key, labels, drop_name);
+        if is_new {
+            self.floats.grow();
+        }
+        group
+    }
+
+    fn encode(self, inputs: &Inputs) -> Result<RecordBatch, QueryError> {
+        let rows = self.groups.labels.len();
+        let mut labels = LabelsColumn::with_capacity(rows);
+        for bytes in &self.groups.labels {
+            labels.push(bytes);
+        }
+        let handles = if self.histograms.states.is_empty() {
+            UInt32Array::new_null(rows)
+        } else {
+            UInt32Array::from(vec![inputs.query.put_states(self.histograms); rows])
+        };
+        let a = list_column(ScalarBuffer::from(self.floats.a), self.steps)?;
+        // unused columns share the first one
+        let or_a = |column: Vec<f64>| -> Result<ArrayRef, QueryError> {
+            if column.is_empty() {
+                Ok(Arc::clone(&a))
+            } else {
+                list_column(ScalarBuffer::from(column), self.steps)
+            }
+        };
+        let (b, c) = (or_a(self.floats.b)?, or_a(self.floats.c)?);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(labels.finish()),
+            Arc::new(BooleanArray::from(self.groups.drop_name)),
+            a,
+            b,
+            c,
+            Arc::new(handles),
+        ];
+        RecordBatch::try_new(Arc::clone(&inputs.schema), columns).map_err(|e| QueryError::Internal(e.to_string()))
+    }
+}
+
+impl Partial {
+    fn fold(&self, batch: &SeriesBatch, folded: &mut Folded, scratch: &mut Vec<f64>, query: &QueryContext) {
+        for i in 0..batch.rows() {
+            let group = folded.group(&self.key, batch.labels.value(i), batch.drop_name.value(i));
+            let row = batch.row(i);
+            let Some(slots) = batch.histogram_row(i) else {
+                folded.floats.add(group, row);
+                continue;
+            };
+            match self.op {
+                AggregateOp::Count | AggregateOp::Group => {
+                    scratch.clear();
+                    scratch.extend(row.iter().zip(slots).map(|(v, h)| if h.is_some() { 1.0 } else { *v }));
+                    folded.floats.add(group, scratch);
+                }
+                AggregateOp::Sum | AggregateOp::Avg => {
+                    folded.floats.add(group, row);
+                    for (step, slot) in slots.iter().enumerate() {
+                        let Some(h) = slot else { continue };
+                        let added = folded.histograms.add(group, step, h, self.op == AggregateOp::Avg);
+                        if added == Added::Incompatible {
+                            let metric = label_bytes::get(batch.labels.value(i), METRIC_NAME);
+                            query.annotate(Annotation::mixed_exponential_custom(metric, self.pos));
+                        }
+                    }
+                }
+                _ => {
+                    folded.floats.add(group, row);
+                    if slots.iter().any(Option::is_some) {
+                        query.annotate(Annotation::histogram_ignored_in_aggregation(self.op.as_str(), self.pos));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Merges the states of all partitions and finishes them.
+#[derive(Debug, Clone)]
+pub(crate) struct Final {
+    pub op: AggregateOp,
+    pub steps: usize,
+    /// Where the aggregated expression stands.
+    pub pos: PosRange,
+}
+
+impl Operator for Final {
+    fn name(&self) -> &'static str {
+        "AggregateFinal"
+    }
+
+    fn detail(&self) -> String {
+        self.op.as_str().to_owned()
+    }
+
+    fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
+        once(async move {
+            let mut folded = Folded::new(self.op, self.steps);
+            let mut batches = gathered(&inputs, 0);
+            while let Some(batch) = batches.next().await {
+                self.merge(&batch?, &mut folded, &inputs.query);
+            }
+            inputs.encode(self.finish(folded, &inputs.query))
+        })
+    }
+}
+
+impl Final {
+    fn merge(&self, batch: &RecordBatch, folded: &mut Folded, query: &QueryContext) {
+        let labels = batch.column(0).as_binary::<i32>();
+        let drop_name = batch.column(1).as_boolean();
+        let (a, b, c) = (list_values(batch, 2), list_values(batch, 3), list_values(batch, 4));
+        let handles = batch.column(5).as_primitive::<UInt32Type>();
+        let mut groups = Vec::with_capacity(labels.len());
+        for i in 0..labels.len() {
+            let group = folded.group(&GroupKey::Exact, labels.value(i), drop_name.value(i));
+            let range = i * self.steps..(i + 1) * self.steps;
+            folded.floats.merge(group, &a[range.clone()], &b[range.clone()], &c[range]);
+            groups.push(group);
+        }
+        if handles.is_empty() || handles.is_null(0) {
+            return;
+        }
+        for ((i, step), state) in query.take_states(handles.value(0)).states {
+            if folded.histograms.merge(groups[i], step, state) == Added::Incompatible {
+                query.annotate(Annotation::mixed_exponential_custom("", self.pos));
+            }
+        }
+    }
+
+    fn finish(&self, mut folded: Folded, query: &QueryContext) -> SeriesBatch {
+        let rows = folded.groups.labels.len();
+        let mut out = BatchBuilder::new(self.steps, rows);
+        let has_histograms = !folded.histograms.states.is_empty();
+        for group in 0..rows {
+            out.push_empty(&folded.groups.labels[group], folded.groups.drop_name[group]);
+            folded.floats.finish(group, out.floats());
+            for step in 0..if has_histograms { self.steps } else { 0 } {
+                let Some(state) = folded.histograms.states.remove(&(group, step)) else { continue };
+                if !is_absent(out.floats()[step]) {
+                    query.annotate(Annotation::mixed_in_aggregation(self.pos));
+                    out.floats()[step] = ABSENT;
+                    continue;
+                }
+                if state.mean.was_reconciled() {
+                    query.annotate(Annotation::mismatched_custom_buckets("aggregation", self.pos));
+                }
+                if state.incompatible {
+                    continue;
+                }
+                if state.mean.has_reset_collision() {
+                    query.annotate(Annotation::counter_reset_collision("aggregation", self.pos));
+                }
+                if let Some(mut histogram) = state.mean.finish() {
+                    crate::histogram::compact(&mut histogram);
+                    out.set_histogram(step, Arc::new(histogram));
+                }
+            }
+            if !out.last_has_values() {
+                out.pop();
+            }
+        }
+        out.finish()
+    }
+}

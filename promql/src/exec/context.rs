@@ -1,0 +1,136 @@
+//! What all operators of one query share: annotations, sample limit, histograms on their way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use runtime::Runtime;
+
+use super::aggregate::HistogramStates;
+use super::batch::HistogramSlot;
+use crate::annotations::{Annotation, Annotations};
+use crate::engine::{Features, QueryError};
+
+/// The shared state of one query.
+#[derive(Debug)]
+pub(crate) struct QueryContext {
+    /// Clock, tasks.
+    pub runtime: Runtime,
+    /// What of the language is on.
+    pub features: Features,
+    /// How far back an instant selector looks.
+    pub lookback_ms: i64,
+    /// Histograms in flight.
+    pub histograms: HistogramTable,
+    /// Samples held and looked at.
+    pub samples: SampleMeter,
+    /// Histogram states of partial aggregations.
+    states: Mutex<Vec<HistogramStates>>,
+    annotations: Mutex<Annotations>,
+}
+
+impl QueryContext {
+    /// For one query.
+    pub(crate) fn new(runtime: Runtime, features: Features, lookback_ms: i64, max_samples: usize) -> Self {
+        QueryContext {
+            runtime,
+            features,
+            lookback_ms,
+            histograms: HistogramTable::default(),
+            samples: SampleMeter { limit: max_samples, ..SampleMeter::default() },
+            states: Mutex::new(Vec::new()),
+            annotations: Mutex::new(Annotations::default()),
+        }
+    }
+
+    /// Keeps the histogram states of a partial aggregation.
+    pub(crate) fn put_states(&self, states: HistogramStates) -> u32 {
+        let mut all = self.states.lock();
+        all.push(states);
+        u32::try_from(all.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Takes them back.
+    pub(crate) fn take_states(&self, handle: u32) -> HistogramStates {
+        self.states.lock().get_mut(handle as usize).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Notes something for the user.
+    pub(crate) fn annotate(&self, annotation: Annotation) {
+        self.annotations.lock().add(annotation);
+    }
+
+    /// Notes several things, in order.
+    pub(crate) fn annotate_all(&self, annotations: Vec<Annotation>) {
+        if annotations.is_empty() {
+            return;
+        }
+        let mut all = self.annotations.lock();
+        for annotation in annotations {
+            all.add(annotation);
+        }
+    }
+
+    /// Everything noted: (warnings, infos).
+    pub(crate) fn annotations_as_text(&self, query: &str) -> (Vec<String>, Vec<String>) {
+        self.annotations.lock().to_text(query)
+    }
+}
+
+/// Histograms that travel with batches, which carry only their handle. Freed at the query's end.
+#[derive(Debug, Default)]
+pub(crate) struct HistogramTable {
+    blocks: Mutex<Vec<Arc<Vec<HistogramSlot>>>>,
+}
+
+impl HistogramTable {
+    /// Keeps a batch's histograms.
+    pub(crate) fn put(&self, block: Arc<Vec<HistogramSlot>>) -> u32 {
+        let mut blocks = self.blocks.lock();
+        blocks.push(block);
+        u32::try_from(blocks.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// A batch's histograms.
+    pub(crate) fn get(&self, handle: u32) -> Option<Arc<Vec<HistogramSlot>>> {
+        self.blocks.lock().get(handle as usize).map(Arc::clone)
+    }
+}
+
+/// Counts samples: those held now, against the limit, and those looked at.
+#[derive(Debug, Default)]
+pub(crate) struct SampleMeter {
+    limit: usize,
+    held: AtomicUsize,
+    peak: AtomicUsize,
+    total: AtomicU64,
+}
+
+impl SampleMeter {
+    /// Holds `count` more samples.
+    pub(crate) fn hold(&self, count: usize) -> Result<(), QueryError> {
+        let held = self.held.fetch_add(count, Ordering::Relaxed) + count;
+        self.peak.fetch_max(held, Ordering::Relaxed);
+        if held > self.limit { Err(QueryError::too_many_samples()) } else { Ok(()) }
+    }
+
+    /// Lets go of `count` samples.
+    pub(crate) fn release(&self, count: usize) {
+        self.held.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Looked at `count` samples.
+    pub(crate) fn looked_at(&self, count: u64) {
+        self.total.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Most samples held at a time.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed) as u64
+    }
+
+    /// All samples looked at.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+}

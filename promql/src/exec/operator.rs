@@ -1,0 +1,232 @@
+//! Operators as DataFusion execution plans.
+//!
+//! An operator implements `Operator`: a name, and what one partition does with the operator's inputs.
+//! `OperatorExec` makes an `ExecutionPlan` of it: properties, children, metrics, cancellation by drop.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion_common::tree_node::TreeNodeRecursion;
+use datafusion_common::{DataFusionError, Result as PlanResult};
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion_physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion_physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+
+use super::batch::{SeriesBatch, series_schema};
+use super::context::QueryContext;
+use crate::engine::QueryError;
+
+/// Batches as they travel.
+pub(crate) type BatchStream = BoxStream<'static, Result<RecordBatch, QueryError>>;
+
+/// What an operator does.
+pub(crate) trait Operator: fmt::Debug + Send + Sync + 'static {
+    /// As plans show it.
+    fn name(&self) -> &'static str;
+
+    /// Its settings, as plans show them.
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    /// The batches of one partition.
+    fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream;
+}
+
+/// What an operator reads from.
+#[derive(Debug, Clone)]
+pub(crate) struct Inputs {
+    children: Arc<[Arc<dyn ExecutionPlan>]>,
+    task: Arc<TaskContext>,
+    /// The query's shared state.
+    pub query: Arc<QueryContext>,
+    /// The schema the operator promised.
+    pub schema: SchemaRef,
+}
+
+impl Inputs {
+    /// Number of inputs.
+    pub(crate) fn child_count(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Partitions of an input.
+    pub(crate) fn partitions(&self, child: usize) -> usize {
+        self.children[child].properties().partitioning.partition_count()
+    }
+
+    /// One partition of an input.
+    pub(crate) fn batches(&self, child: usize, partition: usize) -> BatchStream {
+        match self.children[child].execute(partition, Arc::clone(&self.task)) {
+            Ok(stream) => stream.map_err(from_plan_error).boxed(),
+            Err(error) => stream::once(async move { Err(from_plan_error(error)) }).boxed(),
+        }
+    }
+
+    /// One partition of an input, decoded.
+    pub(crate) fn series(
+        &self,
+        child: usize,
+        partition: usize,
+    ) -> BoxStream<'static, Result<SeriesBatch, QueryError>> {
+        let query = Arc::clone(&self.query);
+        self.batches(child, partition).map_ok(move |batch| SeriesBatch::decode(&batch, &query)).boxed()
+    }
+
+    /// All of an input; it has one partition (`gather` sees to that).
+    pub(crate) async fn collect(&self, child: usize) -> Result<Vec<SeriesBatch>, QueryError> {
+        self.series(child, 0).try_collect().await
+    }
+
+    /// Encodes what the operator made.
+    pub(crate) fn encode(&self, batch: SeriesBatch) -> Result<RecordBatch, QueryError> {
+        batch.encode(&self.schema, &self.query)
+    }
+}
+
+/// A stream of what `work` makes in one go.
+pub(crate) fn once<F>(work: F) -> BatchStream
+where
+    F: Future<Output = Result<RecordBatch, QueryError>> + Send + 'static,
+{
+    stream::once(work).boxed()
+}
+
+/// A stream that has to be prepared.
+pub(crate) fn deferred<F>(work: F) -> BatchStream
+where
+    F: Future<Output = Result<BatchStream, QueryError>> + Send + 'static,
+{
+    stream::once(work).try_flatten().boxed()
+}
+
+/// Carries an error through DataFusion.
+pub(crate) fn to_plan_error(error: QueryError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Takes an error back out of DataFusion.
+pub(crate) fn from_plan_error(error: DataFusionError) -> QueryError {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<QueryError>() {
+            Ok(error) => *error,
+            Err(other) => QueryError::Internal(other.to_string()),
+        },
+        DataFusionError::ResourcesExhausted(text) => QueryError::Execution(text),
+        other => QueryError::Internal(other.to_string()),
+    }
+}
+
+/// An operator in a plan.
+#[derive(Debug)]
+pub(crate) struct OperatorExec {
+    operator: Arc<dyn Operator>,
+    children: Arc<[Arc<dyn ExecutionPlan>]>,
+    query: Arc<QueryContext>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl OperatorExec {
+    /// An operator that makes series × steps.
+    pub(crate) fn series(
+        query: &Arc<QueryContext>,
+        operator: Arc<dyn Operator>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        steps: usize,
+        partitions: usize,
+    ) -> Arc<dyn ExecutionPlan> {
+        Self::with_schema(query, operator, children, series_schema(steps), partitions)
+    }
+
+    /// An operator that makes batches of another shape.
+    pub(crate) fn with_schema(
+        query: &Arc<QueryContext>,
+        operator: Arc<dyn Operator>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        schema: SchemaRef,
+        partitions: usize,
+    ) -> Arc<dyn ExecutionPlan> {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Arc::new(OperatorExec {
+            operator,
+            children: Arc::from(children),
+            query: Arc::clone(query),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+}
+
+impl DisplayAs for OperatorExec {
+    fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.operator.name())?;
+        let detail = self.operator.detail();
+        if detail.is_empty() { Ok(()) } else { write!(f, ": {detail}") }
+    }
+}
+
+impl ExecutionPlan for OperatorExec {
+    fn name(&self) -> &str {
+        self.operator.name()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.children.iter().collect()
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
+    ) -> PlanResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(OperatorExec {
+            operator: Arc::clone(&self.operator),
+            children: Arc::from(children),
+            query: Arc::clone(&self.query),
+            properties: Arc::clone(&self.properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }))
+    }
+
+    fn execute(&self, partition: usize, task: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
+        let schema = Arc::clone(self.properties.eq_properties.schema());
+        let inputs = Inputs {
+            children: Arc::clone(&self.children),
+            task,
+            query: Arc::clone(&self.query),
+            schema: Arc::clone(&schema),
+        };
+        let rows = MetricBuilder::new(&self.metrics).output_rows(partition);
+        let stream = Arc::clone(&self.operator).run(inputs, partition);
+        let stream = stream.map_err(to_plan_error).inspect_ok(move |batch| rows.add(batch.num_rows()));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}

@@ -1,0 +1,508 @@
+//! Counters: `rate`, `increase`, `delta`, `irate`, `idelta`, `changes`, `resets`.
+//!
+//! Windows are left-open; `rate` and its kin extrapolate to the window's edges as Prometheus 3 does.
+
+use std::sync::Arc;
+
+use model::{CounterResetHint, FloatHistogram, HistogramPoint};
+
+use super::{Bounds, Extended, Notes, Window, WindowValue};
+use super::extended;
+use crate::annotations::Annotation;
+use crate::histogram::{self, Incompatible};
+
+/// Whether the start timestamp says that the counter began anew.
+pub(super) fn is_start_reset(previous_start: i64, previous_t: i64, start: i64, t: i64) -> bool {
+    if start == 0 || start >= t || start < previous_t {
+        return false;
+    }
+    if start > previous_t {
+        return true;
+    }
+    // A start on the sample before: a delta, unless the start is unknown (equal to its own sample).
+    previous_start <= previous_t && previous_start != 0 && previous_start != previous_t
+}
+
+fn starts_overlap(previous_start: i64, previous_t: i64, start: i64) -> bool {
+    start != 0 && start < previous_t && start != previous_start
+}
+
+/// What of the extrapolation depends on timestamps alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RateTerm {
+    /// Seconds between first and last sample.
+    pub interval: f64,
+    /// Seconds from the window's start, cut where it is too far.
+    pub to_start: f64,
+    /// Seconds to the window's end, likewise.
+    pub to_end: f64,
+    /// The factor when the zero point does not matter.
+    pub factor: f64,
+}
+
+/// Extrapolation terms of every step's window.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RateTerms {
+    pub terms: Vec<RateTerm>,
+}
+
+/// The factor by which a difference grows to the whole window.
+fn extrapolation(interval: f64, to_start: f64, to_end: f64) -> f64 {
+    if interval == 0.0 { 1.0 } else { (interval + to_start + to_end) / interval }
+}
+
+impl RateTerms {
+    /// For windows `(end - range, end]`; `range_seconds` is 1 when no rate per second is wanted.
+    pub(crate) fn compute(
+        &mut self,
+        ts: &[i64],
+        bounds: &Bounds,
+        ends: impl Iterator<Item = i64>,
+        range: i64,
+        per_second: bool,
+    ) {
+        self.terms.clear();
+        let range_seconds = range as f64 / 1000.0;
+        for ((end, lo), hi) in ends.zip(&bounds.lo).zip(&bounds.hi) {
+            let (lo, hi) = (*lo as usize, *hi as usize);
+            if hi < lo + 2 {
+                self.terms.push(RateTerm { interval: 0.0, to_start: 0.0, to_end: 0.0, factor: 0.0 });
+                continue;
+            }
+            let (first, last) = (ts[lo], ts[hi - 1]);
+            let interval = (last - first) as f64 / 1000.0;
+            let average = interval / (hi - lo - 1) as f64;
+            let threshold = average * 1.1;
+            let mut to_start = (first - (end - range)) as f64 / 1000.0;
+            let mut to_end = (end - last) as f64 / 1000.0;
+            if to_start >= threshold {
+                to_start = average / 2.0;
+            }
+            if to_end >= threshold {
+                to_end = average / 2.0;
+            }
+            let mut factor = extrapolation(interval, to_start, to_end);
+            if per_second {
+                factor /= range_seconds;
+            }
+            self.terms.push(RateTerm { interval, to_start, to_end, factor });
+        }
+    }
+}
+
+impl RateTerm {
+    /// The factor for a counter that is `first` at its first sample and grows by `result`.
+    #[inline(always)]
+    pub(crate) fn counter_factor(&self, first: f64, result: f64, range_seconds: f64, per_second: bool) -> f64 {
+        // The zero point can matter only when it is nearer than the window's start; the slack keeps the
+        // division off the common path without changing its outcome.
+        if result > 0.0 && first >= 0.0 && self.interval * first <= self.to_start * result * 1.000_001 {
+            let to_zero = self.interval * (first / result);
+            if to_zero < self.to_start {
+                let factor = extrapolation(self.interval, to_zero, self.to_end);
+                return if per_second { factor / range_seconds } else { factor };
+            }
+        }
+        self.factor
+    }
+}
+
+/// `rate`, `increase`, `delta`.
+pub(super) fn extrapolated(
+    w: &Window<'_>,
+    notes: &mut Notes<'_>,
+    is_counter: bool,
+    is_rate: bool,
+) -> WindowValue {
+    if !w.vs.is_empty() && !w.histograms.is_empty() {
+        notes.mixed();
+        return WindowValue::None;
+    }
+    if w.extended != Extended::No {
+        return extended::rate(w, notes, is_counter, is_rate);
+    }
+    if w.histograms.is_empty() {
+        extrapolated_floats(w, notes, is_counter, is_rate)
+    } else {
+        extrapolated_histograms(w, notes, is_counter, is_rate)
+    }
+}
+
+fn extrapolated_floats(
+    w: &Window<'_>,
+    notes: &mut Notes<'_>,
+    is_counter: bool,
+    is_rate: bool,
+) -> WindowValue {
+    let (ts, vs) = (w.ts, w.vs);
+    if vs.is_empty() {
+        return WindowValue::None;
+    }
+    let last = vs.len() - 1;
+    let mut result = vs[last] - vs[0];
+    let starts = if is_counter { w.float_starts } else { None };
+    if is_counter {
+        let mut overlapped = false;
+        for i in 1..vs.len() {
+            let mut reset = vs[i] < vs[i - 1];
+            if let Some(starts) = starts {
+                if !overlapped && starts_overlap(starts[i - 1], ts[i - 1], starts[i]) {
+                    notes.noted.push(Annotation::start_time_overlap(notes.metric, notes.pos));
+                    overlapped = true;
+                }
+                reset |= is_start_reset(starts[i - 1], ts[i - 1], starts[i], ts[i]);
+            }
+            if reset {
+                result += vs[i - 1];
+            }
+        }
+    }
+    let first_start = starts.map_or(0, |s| s[0]);
+    let from_start = starts_inside(first_start, w.start, ts[0]);
+    if from_start {
+        result += vs[0];
+    } else if last == 0 {
+        return WindowValue::None;
+    }
+    let zero = (result > 0.0 && vs[0] >= 0.0).then(|| vs[0] / result);
+    let factor = window_factor(w, ts[0], ts[last], last, from_start.then_some(first_start), is_counter, zero);
+    WindowValue::Float(result * if is_rate { factor / w.range_seconds() } else { factor })
+}
+
+/// Whether a start timestamp lies in the window before the first sample.
+fn starts_inside(start: i64, window_start: i64, first: i64) -> bool {
+    start != 0 && start > window_start && start < first
+}
+
+/// The extrapolation factor of one window. `zero` is first ÷ increase when the counter's zero point counts.
+fn window_factor(
+    w: &Window<'_>,
+    first: i64,
+    last: i64,
+    gaps: usize,
+    start: Option<i64>,
+    is_counter: bool,
+    zero: Option<f64>,
+) -> f64 {
+    let mut interval = (last - first) as f64 / 1000.0;
+    let average = if gaps > 0 { interval / gaps as f64 } else { 0.0 };
+    let threshold = average * 1.1;
+    let mut to_start = (first - w.start) as f64 / 1000.0;
+    let mut to_end = (w.end - last) as f64 / 1000.0;
+    if let Some(start) = start {
+        to_start = 0.0;
+        interval = (last - start) as f64 / 1000.0;
+    } else {
+        if to_start >= threshold {
+            to_start = average / 2.0;
+        }
+        if let Some(zero) = zero.filter(|_| is_counter) {
+            let to_zero = interval * zero;
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
+        }
+    }
+    if to_end >= threshold {
+        to_end = average / 2.0;
+    }
+    extrapolation(interval, to_start, to_end)
+}
+
+fn extrapolated_histograms(
+    w: &Window<'_>,
+    notes: &mut Notes<'_>,
+    is_counter: bool,
+    is_rate: bool,
+) -> WindowValue {
+    let points = w.histograms;
+    let last = points.len() - 1;
+    let use_starts = is_counter && w.histogram_starts;
+    let mut result = None;
+    if points.len() > 1 {
+        match histogram_increase(points, use_starts, is_counter, notes) {
+            Some(increase) => result = Some(increase),
+            None => return WindowValue::None,
+        }
+    }
+    let first_start = if use_starts { points[0].start_t } else { 0 };
+    let from_start = starts_inside(first_start, w.start, points[0].t);
+    if from_start {
+        match &mut result {
+            None => result = Some((*points[0].h).clone()),
+            Some(sum) => match histogram::add(sum, &points[0].h) {
+                Ok(merge) => {
+                    if merge.reconciled {
+                        notes.reconciled("addition");
+                    }
+                }
+                Err(Incompatible) => {
+                    notes.mixed_schemas();
+                    return WindowValue::None;
+                }
+            },
+        }
+    }
+    let Some(mut result) = result else { return WindowValue::None };
+    let zero =
+        (result.count > 0.0 && points[0].h.count >= 0.0).then(|| points[0].h.count / result.count);
+    let (first, end) = (points[0].t, points[last].t);
+    let mut factor = window_factor(w, first, end, last, from_start.then_some(first_start), is_counter, zero);
+    if is_rate {
+        factor /= w.range_seconds();
+    }
+    histogram::scale(&mut result, factor);
+    WindowValue::Histogram(Arc::new(result))
+}
+
+/// The increase over at least two histograms; `None` when they do not go together.
+fn histogram_increase(
+    points: &[HistogramPoint],
+    use_starts: bool,
+    is_counter: bool,
+    notes: &mut Notes<'_>,
+) -> Option<FloatHistogram> {
+    let last = &points[points.len() - 1].h;
+    let first = &points[0].h;
+    let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
+    if is_counter && (is_gauge(first) || is_gauge(last)) {
+        notes.noted.push(Annotation::histogram_not_counter(notes.metric, notes.pos));
+    }
+    let reset_at = |i: usize, previous: &FloatHistogram| {
+        (use_starts
+            && is_start_reset(points[i - 1].start_t, points[i - 1].t, points[i].start_t, points[i].t))
+            || histogram::detect_reset(&points[i].h, previous)
+    };
+    // A reset right after the first sample: its layout does not matter.
+    let empty;
+    let mut previous: &FloatHistogram = first;
+    if is_counter && reset_at(1, first) {
+        empty = FloatHistogram {
+            counter_reset_hint: CounterResetHint::Unknown,
+            schema: points[1].h.schema,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            count: 0.0,
+            sum: 0.0,
+            positive_spans: Vec::new(),
+            negative_spans: Vec::new(),
+            positive_buckets: Vec::new(),
+            negative_buckets: Vec::new(),
+            custom_values: Arc::clone(&points[1].h.custom_values),
+        };
+        previous = &empty;
+    }
+    let custom = histogram::is_custom(previous);
+    if histogram::is_custom(last) != custom {
+        notes.mixed_schemas();
+        return None;
+    }
+    let mut schema = last.schema.min(previous.schema);
+    for point in &points[1..points.len() - 1] {
+        if !is_counter {
+            continue;
+        }
+        if is_gauge(&point.h) {
+            notes.noted.push(Annotation::histogram_not_counter(notes.metric, notes.pos));
+        }
+        schema = schema.min(point.h.schema);
+        if histogram::is_custom(&point.h) != custom {
+            notes.noted.clear();
+            notes.mixed_schemas();
+            return None;
+        }
+    }
+    let mut result = histogram::copy_to_schema(last, schema);
+    let merged = histogram::sub(&mut result, previous);
+    let mut reconcile = |merged: Result<histogram::Merge, Incompatible>, operation: &str| match merged {
+        Ok(merge) => {
+            if merge.reconciled {
+                notes.reconciled(operation);
+            }
+            true
+        }
+        Err(Incompatible) => {
+            notes.noted.clear();
+            notes.mixed_schemas();
+            false
+        }
+    };
+    if !reconcile(merged, "subtraction") {
+        return None;
+    }
+    if is_counter {
+        let mut overlapped = false;
+        for i in 1..points.len() {
+            if use_starts
+                && !overlapped
+                && starts_overlap(points[i - 1].start_t, points[i - 1].t, points[i].start_t)
+            {
+                overlapped = true;
+            }
+            if reset_at(i, previous) && !reconcile(histogram::add(&mut result, previous), "addition") {
+                return None;
+            }
+            previous = &points[i].h;
+        }
+        if overlapped {
+            notes.noted.push(Annotation::start_time_overlap(notes.metric, notes.pos));
+        }
+    } else if !is_gauge(first) || !is_gauge(last) {
+        notes.noted.push(Annotation::histogram_not_gauge(notes.metric, notes.pos));
+    }
+    result.counter_reset_hint = CounterResetHint::Gauge;
+    histogram::compact(&mut result);
+    Some(result)
+}
+
+/// One of the last two samples.
+#[derive(Clone, Copy)]
+struct Last<'a> {
+    t: i64,
+    start: i64,
+    float: f64,
+    histogram: Option<&'a FloatHistogram>,
+}
+
+/// The last two samples of a window, of either kind.
+fn last_two<'a>(w: &Window<'a>) -> Option<[Last<'a>; 2]> {
+    if w.vs.len() + w.histograms.len() < 2 {
+        return None;
+    }
+    let float_at = |i: usize| Last {
+        t: w.ts[i],
+        start: w.float_starts.map_or(0, |s| s[i]),
+        float: w.vs[i],
+        histogram: None,
+    };
+    let histogram_at = |i: usize| Last {
+        t: w.histograms[i].t,
+        start: if w.histogram_starts { w.histograms[i].start_t } else { 0 },
+        float: 0.0,
+        histogram: Some(&w.histograms[i].h),
+    };
+    let (mut f, mut h) = (w.vs.len(), w.histograms.len());
+    let mut next = || {
+        if h == 0 || (f > 0 && w.ts[f - 1] > w.histograms[h - 1].t) {
+            f = f.checked_sub(1)?;
+            Some(float_at(f))
+        } else {
+            h -= 1;
+            Some(histogram_at(h))
+        }
+    };
+    let second = next()?;
+    let first = next()?;
+    Some([first, second])
+}
+
+/// `irate`, `idelta`.
+pub(super) fn instant(w: &Window<'_>, notes: &mut Notes<'_>, is_rate: bool) -> WindowValue {
+    let Some([a, b]) = last_two(w) else { return WindowValue::None };
+    let interval = b.t - a.t;
+    if interval == 0 {
+        return WindowValue::None;
+    }
+    let seconds = interval as f64 / 1000.0;
+    match (a.histogram, b.histogram) {
+        (None, None) => {
+            let reset = b.float < a.float || is_start_reset(a.start, a.t, b.start, b.t);
+            let value = if is_rate && reset { b.float } else { b.float - a.float };
+            WindowValue::Float(if is_rate { value / seconds } else { value })
+        }
+        (Some(first), Some(second)) => {
+            let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
+            if is_rate && (is_gauge(first) || is_gauge(second)) {
+                notes.noted.push(Annotation::histogram_not_counter(notes.metric, notes.pos));
+            }
+            if !is_rate && !(is_gauge(first) && is_gauge(second)) {
+                notes.noted.push(Annotation::histogram_not_gauge(notes.metric, notes.pos));
+            }
+            let mut result = second.clone();
+            let reset =
+                is_start_reset(a.start, a.t, b.start, b.t) || histogram::detect_reset(second, first);
+            if !is_rate || !reset {
+                match histogram::sub(&mut result, first) {
+                    Ok(merge) => {
+                        if merge.reconciled {
+                            notes.reconciled("subtraction");
+                        }
+                    }
+                    Err(Incompatible) => {
+                        notes.mixed_schemas();
+                        return WindowValue::None;
+                    }
+                }
+            }
+            result.counter_reset_hint = CounterResetHint::Gauge;
+            histogram::compact(&mut result);
+            if is_rate {
+                histogram::divide(&mut result, seconds);
+            }
+            WindowValue::Histogram(Arc::new(result))
+        }
+        _ => {
+            notes.mixed();
+            WindowValue::None
+        }
+    }
+}
+
+/// Goes over the samples of both kinds in order, two at a time.
+fn count_pairs(
+    w: &Window<'_>,
+    mut floats: impl FnMut(usize) -> bool,
+    mut histograms: impl FnMut(&HistogramPoint, &HistogramPoint) -> bool,
+) -> WindowValue {
+    let Some((mut f, mut h)) = extended::first_indexes(w) else { return WindowValue::None };
+    if w.vs.is_empty() && w.histograms.is_empty() {
+        return WindowValue::None;
+    }
+    // (is it a float, its index)
+    let mut previous: Option<(bool, usize)> = None;
+    let mut count = 0u64;
+    while f < w.vs.len() || h < w.histograms.len() {
+        let is_float = h >= w.histograms.len() || (f < w.vs.len() && w.ts[f] < w.histograms[h].t);
+        let current = if is_float { (true, f) } else { (false, h) };
+        if is_float {
+            f += 1;
+        } else {
+            h += 1;
+        }
+        if let Some(before) = previous {
+            let counts = match (before, current) {
+                ((true, _), (true, i)) => floats(i),
+                ((false, a), (false, b)) => histograms(&w.histograms[a], &w.histograms[b]),
+                _ => true,
+            };
+            count += u64::from(counts);
+        }
+        previous = Some(current);
+    }
+    WindowValue::Float(count as f64)
+}
+
+pub(super) fn changes(w: &Window<'_>) -> WindowValue {
+    count_pairs(
+        w,
+        |i| {
+            let (a, b) = (w.vs[i - 1], w.vs[i]);
+            a != b && !(a.is_nan() && b.is_nan())
+        },
+        |a, b| !histogram::equals(&b.h, &a.h),
+    )
+}
+
+pub(super) fn resets(w: &Window<'_>) -> WindowValue {
+    count_pairs(
+        w,
+        |i| {
+            w.vs[i] < w.vs[i - 1]
+                || w.float_starts.is_some_and(|s| is_start_reset(s[i - 1], w.ts[i - 1], s[i], w.ts[i]))
+        },
+        |a, b| {
+            (w.histogram_starts && is_start_reset(a.start_t, a.t, b.start_t, b.t))
+                || histogram::detect_reset(&b.h, &a.h)
+        },
+    )
+}

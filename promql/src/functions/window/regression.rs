@@ -1,0 +1,89 @@
+//! Trends: `deriv`, `predict_linear`, `double_exponential_smoothing`.
+
+use super::{Notes, Window, WindowValue};
+use crate::engine::QueryError;
+use crate::kahan;
+
+/// Slope and value at `at` of the least-squares line.
+fn line(ts: &[i64], vs: &[f64], at: i64) -> (f64, f64) {
+    let (mut sum_x, mut cx) = (0.0, 0.0);
+    let (mut sum_y, mut cy) = (0.0, 0.0);
+    let (mut sum_xy, mut cxy) = (0.0, 0.0);
+    let (mut sum_x2, mut cx2) = (0.0, 0.0);
+    let first = vs[0];
+    let mut constant = true;
+    for (t, y) in ts.iter().zip(vs) {
+        constant &= *y == first;
+        let x = (t - at) as f64 / 1e3;
+        kahan::add(x, &mut sum_x, &mut cx);
+        kahan::add(*y, &mut sum_y, &mut cy);
+        kahan::add(x * y, &mut sum_xy, &mut cxy);
+        kahan::add(x * x, &mut sum_x2, &mut cx2);
+    }
+    if constant {
+        return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
+    }
+    let n = vs.len() as f64;
+    sum_x += cx;
+    sum_y += cy;
+    sum_xy += cxy;
+    sum_x2 += cx2;
+    let covariance = sum_xy - sum_x * sum_y / n;
+    let variance = sum_x2 - sum_x * sum_x / n;
+    let slope = covariance / variance;
+    (slope, sum_y / n - slope * sum_x / n)
+}
+
+/// Notes histograms that were passed over; false when there are too few floats.
+fn enough(w: &Window<'_>, notes: &mut Notes<'_>) -> bool {
+    if !w.histograms.is_empty() && !w.vs.is_empty() {
+        notes.ignored();
+    }
+    w.vs.len() >= 2
+}
+
+pub(super) fn deriv(w: &Window<'_>, notes: &mut Notes<'_>) -> WindowValue {
+    if !enough(w, notes) {
+        return WindowValue::None;
+    }
+    WindowValue::Float(line(w.ts, w.vs, w.ts[0]).0)
+}
+
+pub(super) fn predict_linear(w: &Window<'_>, notes: &mut Notes<'_>) -> WindowValue {
+    if !enough(w, notes) {
+        return WindowValue::None;
+    }
+    let (slope, intercept) = line(w.ts, w.vs, w.eval_t);
+    WindowValue::Float(slope * w.params[0] + intercept)
+}
+
+pub(super) fn double_exponential_smoothing(
+    w: &Window<'_>,
+    notes: &mut Notes<'_>,
+) -> Result<WindowValue, QueryError> {
+    let [smoothing, trend] = w.params;
+    if smoothing <= 0.0 || smoothing >= 1.0 {
+        return Err(QueryError::Execution(format!(
+            "invalid smoothing factor. Expected: 0 < sf < 1, got: {smoothing:.6}"
+        )));
+    }
+    if trend <= 0.0 || trend >= 1.0 {
+        return Err(QueryError::Execution(format!(
+            "invalid trend factor. Expected: 0 < tf < 1, got: {trend:.6}"
+        )));
+    }
+    if !enough(w, notes) {
+        return Ok(WindowValue::None);
+    }
+    let (mut before, mut smoothed) = (0.0, w.vs[0]);
+    let mut slope = w.vs[1] - w.vs[0];
+    for (i, v) in w.vs.iter().enumerate().skip(1) {
+        let x = smoothing * v;
+        if i > 1 {
+            slope = trend * (smoothed - before) + (1.0 - trend) * slope;
+        }
+        let y = (1.0 - smoothing) * (smoothed + slope);
+        (before, smoothed) = (smoothed, x + y);
+    }
+    Ok(WindowValue::Float(smoothed))
+}

@@ -1,0 +1,293 @@
+//! All windows of a float series in one go.
+//!
+//! States that merge slide: prefix sums of twice the precision for sums (their difference is the window's sum),
+//! prefix counts, queues of candidates for extremes, positions of resets. Where windows hardly overlap, or values
+//! are not finite, each window is summed by itself, bit by bit as Prometheus does.
+
+use std::collections::VecDeque;
+
+use super::over_time::{mean_floats, sum_floats, variance_floats};
+use super::rate::{RateTerm, RateTerms};
+use super::{Bounds, WindowFunction};
+use crate::exec::ABSENT;
+use crate::kahan::Double;
+
+/// Memory that is used again for the next series.
+#[derive(Debug, Default)]
+pub(crate) struct SlideScratch {
+    counts: Vec<u32>,
+    sums: Vec<Double>,
+    squares: Vec<Double>,
+    resets: Vec<u32>,
+    queue: VecDeque<u32>,
+}
+
+/// What is known of a series' windows before its values are seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlidePlan<'a> {
+    pub bounds: &'a Bounds,
+    pub terms: &'a RateTerms,
+    pub range_seconds: f64,
+    /// `bounds.work()`
+    pub work: u64,
+}
+
+/// Whether `slide` knows the function.
+pub(crate) fn slides(function: WindowFunction) -> bool {
+    !matches!(
+        function,
+        WindowFunction::Deriv
+            | WindowFunction::PredictLinear
+            | WindowFunction::DoubleExponentialSmoothing
+            | WindowFunction::Quantile
+            | WindowFunction::Mad
+            | WindowFunction::TsOfMax
+            | WindowFunction::TsOfMin
+    )
+}
+
+/// Calls `value` for every step that has a sample.
+#[inline(always)]
+fn each(bounds: &Bounds, out: &mut [f64], mut value: impl FnMut(usize, usize) -> f64) {
+    for ((out, lo), hi) in out.iter_mut().zip(&bounds.lo).zip(&bounds.hi) {
+        *out = if hi > lo { value(*lo as usize, *hi as usize) } else { ABSENT };
+    }
+}
+
+/// The function's value at every step of a series of floats without staleness markers.
+pub(crate) fn slide(
+    function: WindowFunction,
+    ts: &[i64],
+    vs: &[f64],
+    plan: &SlidePlan<'_>,
+    scratch: &mut SlideScratch,
+    out: &mut [f64],
+) {
+    let bounds = plan.bounds;
+    match function {
+        WindowFunction::Rate | WindowFunction::Increase => {
+            counter(vs, plan, function == WindowFunction::Rate, scratch, out);
+        }
+        WindowFunction::Delta => {
+            for (i, out) in out.iter_mut().enumerate() {
+                let (lo, hi) = (bounds.lo[i] as usize, bounds.hi[i] as usize);
+                *out = if hi >= lo + 2 { (vs[hi - 1] - vs[lo]) * plan.terms.terms[i].factor } else { ABSENT };
+            }
+        }
+        WindowFunction::Irate | WindowFunction::Idelta => {
+            let is_rate = function == WindowFunction::Irate;
+            each(bounds, out, |lo, hi| {
+                if hi < lo + 2 || ts[hi - 1] == ts[hi - 2] {
+                    return ABSENT;
+                }
+                let (a, b) = (vs[hi - 2], vs[hi - 1]);
+                let value = if is_rate && b < a { b } else { b - a };
+                if is_rate { value / ((ts[hi - 1] - ts[hi - 2]) as f64 / 1000.0) } else { value }
+            });
+        }
+        WindowFunction::Count => each(bounds, out, |lo, hi| (hi - lo) as f64),
+        WindowFunction::Present | WindowFunction::Absent => each(bounds, out, |_, _| 1.0),
+        WindowFunction::Last => each(bounds, out, |_, hi| vs[hi - 1]),
+        WindowFunction::First => each(bounds, out, |lo, _| vs[lo]),
+        WindowFunction::TsOfFirst => each(bounds, out, |lo, _| ts[lo] as f64 / 1000.0),
+        WindowFunction::TsOfLast => each(bounds, out, |_, hi| ts[hi - 1] as f64 / 1000.0),
+        WindowFunction::Changes => {
+            count_pairs(vs, &mut scratch.counts, |a, b| a != b && !(a.is_nan() && b.is_nan()));
+            let counts = &scratch.counts;
+            each(bounds, out, |lo, hi| f64::from(counts[hi - 1] - counts[lo]));
+        }
+        WindowFunction::Resets => {
+            count_pairs(vs, &mut scratch.counts, |a, b| b < a);
+            let counts = &scratch.counts;
+            each(bounds, out, |lo, hi| f64::from(counts[hi - 1] - counts[lo]));
+        }
+        WindowFunction::Sum => {
+            if overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums) {
+                let sums = &scratch.sums;
+                each(bounds, out, |lo, hi| sums[hi].minus(sums[lo]));
+            } else {
+                each(bounds, out, |lo, hi| sum_floats(&vs[lo..hi]));
+            }
+        }
+        WindowFunction::Avg => {
+            if overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums) {
+                let sums = &scratch.sums;
+                each(bounds, out, |lo, hi| sums[hi].minus(sums[lo]) / (hi - lo) as f64);
+            } else {
+                each(bounds, out, |lo, hi| mean_floats(&vs[lo..hi]));
+            }
+        }
+        WindowFunction::Stddev | WindowFunction::Stdvar => {
+            variance(vs, plan, function == WindowFunction::Stddev, scratch, out);
+        }
+        WindowFunction::Min => extreme(vs, bounds, &mut scratch.queue, out, |a, b| a <= b),
+        WindowFunction::Max => extreme(vs, bounds, &mut scratch.queue, out, |a, b| a >= b),
+        WindowFunction::Deriv
+        | WindowFunction::PredictLinear
+        | WindowFunction::DoubleExponentialSmoothing
+        | WindowFunction::Quantile
+        | WindowFunction::Mad
+        | WindowFunction::TsOfMax
+        | WindowFunction::TsOfMin => out.fill(ABSENT),
+    }
+}
+
+/// Whether sliding saves work.
+fn overlaps(vs: &[f64], plan: &SlidePlan<'_>) -> bool {
+    plan.work > 4 * vs.len() as u64
+}
+
+/// Prefix sums of `v - origin`; false when a value is not finite or so large that sums could overflow.
+fn prefix_sums(vs: &[f64], origin: f64, sums: &mut Vec<Double>) -> bool {
+    sums.clear();
+    sums.reserve(vs.len() + 1);
+    let mut sum = Double::default();
+    sums.push(sum);
+    let mut largest = 0.0f64;
+    let mut smallest = f64::MAX;
+    for v in vs {
+        let v = v - origin;
+        let size = v.abs();
+        // NaN compares false and is caught below
+        if !(size <= 1e290) {
+            return false;
+        }
+        largest = largest.max(size);
+        if size > 0.0 {
+            smallest = smallest.min(size);
+        }
+        sum = sum.plus(v);
+        sums.push(sum);
+    }
+    // 2^-104 of the largest value times the number of values has to be nothing beside the smallest
+    largest * (vs.len() as f64) < smallest * 1e14 || largest == 0.0
+}
+
+fn count_pairs(vs: &[f64], counts: &mut Vec<u32>, counted: impl Fn(f64, f64) -> bool) {
+    counts.clear();
+    counts.reserve(vs.len());
+    let mut count = 0;
+    for i in 0..vs.len() {
+        if i > 0 && counted(vs[i - 1], vs[i]) {
+            count += 1;
+        }
+        counts.push(count);
+    }
+}
+
+/// Counters: difference, plus what resets inside the window took away.
+fn counter(
+    vs: &[f64],
+    plan: &SlidePlan<'_>,
+    per_second: bool,
+    scratch: &mut SlideScratch,
+    out: &mut [f64],
+) {
+    let resets = &mut scratch.resets;
+    resets.clear();
+    let mut any = false;
+    for pair in vs.windows(2) {
+        any |= pair[1] < pair[0];
+    }
+    if any {
+        resets.extend((1..vs.len()).filter(|i| vs[*i] < vs[i - 1]).map(|i| i as u32));
+    }
+    let bounds = plan.bounds;
+    let steps = bounds.lo.iter().zip(&bounds.hi).zip(&plan.terms.terms).zip(out.iter_mut());
+    let value = |first: f64, result: f64, term: &RateTerm| {
+        result * term.counter_factor(first, result, plan.range_seconds, per_second)
+    };
+    if resets.is_empty() {
+        for (((lo, hi), term), out) in steps {
+            let (lo, hi) = (*lo as usize, *hi as usize);
+            *out = if hi >= lo + 2 { value(vs[lo], vs[hi - 1] - vs[lo], term) } else { ABSENT };
+        }
+        return;
+    }
+    let (mut from, mut to) = (0usize, 0usize);
+    for (((lo, hi), term), out) in steps {
+        let (lo, hi) = (*lo as usize, *hi as usize);
+        if hi < lo + 2 {
+            *out = ABSENT;
+            continue;
+        }
+        while from < resets.len() && (resets[from] as usize) <= lo {
+            from += 1;
+        }
+        to = to.max(from);
+        while to < resets.len() && (resets[to] as usize) < hi {
+            to += 1;
+        }
+        let mut result = vs[hi - 1] - vs[lo];
+        for at in &resets[from..to] {
+            result += vs[*at as usize - 1];
+        }
+        *out = value(vs[lo], result, term);
+    }
+}
+
+fn variance(vs: &[f64], plan: &SlidePlan<'_>, root: bool, scratch: &mut SlideScratch, out: &mut [f64]) {
+    let finish = |variance: f64| if root { variance.sqrt() } else { variance };
+    let origin = vs.iter().copied().find(|v| v.is_finite()).unwrap_or(0.0);
+    let sums_fit = overlaps(vs, plan) && prefix_sums(vs, origin, &mut scratch.sums);
+    if !sums_fit {
+        each(plan.bounds, out, |lo, hi| finish(variance_floats(&vs[lo..hi])));
+        return;
+    }
+    scratch.squares.clear();
+    let mut sum = Double::default();
+    scratch.squares.push(sum);
+    for v in vs {
+        let d = v - origin;
+        let square = d * d;
+        sum = sum.plus(square).plus(d.mul_add(d, -square));
+        scratch.squares.push(sum);
+    }
+    let (sums, squares) = (&scratch.sums, &scratch.squares);
+    each(plan.bounds, out, |lo, hi| {
+        let n = (hi - lo) as f64;
+        let sum = sums[hi].minus(sums[lo]);
+        let square = squares[hi].minus(squares[lo]);
+        let variance = (square - sum * sum / n) / n;
+        // what nearly cancels is computed by itself
+        if variance.is_finite() && variance > 1e-3 * square / n {
+            finish(variance)
+        } else {
+            finish(variance_floats(&vs[lo..hi]))
+        }
+    });
+}
+
+/// Minimum or maximum: the queue holds the candidates of the window, best first. NaN only when there is no other.
+fn extreme(
+    vs: &[f64],
+    bounds: &Bounds,
+    queue: &mut VecDeque<u32>,
+    out: &mut [f64],
+    better: impl Fn(f64, f64) -> bool,
+) {
+    queue.clear();
+    let mut next = 0usize;
+    for ((out, lo), hi) in out.iter_mut().zip(&bounds.lo).zip(&bounds.hi) {
+        let (lo, hi) = (*lo as usize, *hi as usize);
+        next = next.max(lo);
+        while queue.front().is_some_and(|at| (*at as usize) < lo) {
+            queue.pop_front();
+        }
+        while next < hi {
+            let v = vs[next];
+            if !v.is_nan() {
+                while queue.back().is_some_and(|at| better(v, vs[*at as usize]) && v != vs[*at as usize]) {
+                    queue.pop_back();
+                }
+                queue.push_back(next as u32);
+            }
+            next += 1;
+        }
+        *out = match queue.front() {
+            Some(at) => vs[*at as usize],
+            None if hi > lo => vs[hi - 1],
+            None => ABSENT,
+        };
+    }
+}

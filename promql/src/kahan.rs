@@ -1,0 +1,64 @@
+//! Compensated summation (Kahan with Neumaier's improvement), step by step as Prometheus sums.
+
+/// Adds `value` to a sum and its compensation; an infinite sum has none.
+#[inline(always)]
+pub(crate) fn add(value: f64, sum: &mut f64, compensation: &mut f64) {
+    let total = *sum + value;
+    if total.is_infinite() {
+        *compensation = 0.0;
+    } else if sum.abs() >= value.abs() {
+        *compensation += (*sum - total) + value;
+    } else {
+        *compensation += (value - total) + *sum;
+    }
+    *sum = total;
+}
+
+/// The sum of two floats and its rounding error.
+#[inline(always)]
+pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let part = sum - a;
+    (sum, (a - (sum - part)) + (b - part))
+}
+
+/// A number of twice the precision: prefix sums whose differences lose nothing that matters.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Double {
+    high: f64,
+    low: f64,
+}
+
+impl Double {
+    /// `self + value`
+    #[inline(always)]
+    pub(crate) fn plus(self, value: f64) -> Self {
+        let (sum, error) = two_sum(self.high, value);
+        let low = self.low + error;
+        let high = sum + low;
+        Double { high, low: low - (high - sum) }
+    }
+
+    /// `self - other`, rounded.
+    #[inline(always)]
+    pub(crate) fn minus(self, other: Double) -> f64 {
+        let (difference, error) = two_sum(self.high, -other.high);
+        difference + (error + (self.low - other.low))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cancels_is_not_lost() {
+        let (mut sum, mut compensation) = (0.0, 0.0);
+        for v in [1.0, 1e100, 1.0, -1e100] {
+            add(v, &mut sum, &mut compensation);
+        }
+        assert_eq!(sum + compensation, 2.0);
+        let prefix = Double::default().plus(1e16).plus(1.0).plus(1.0);
+        assert_eq!(prefix.minus(Double::default().plus(1e16)), 2.0);
+    }
+}

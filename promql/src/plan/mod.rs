@@ -1,0 +1,138 @@
+//! The logical plan: what to compute, before where and how.
+//!
+//! The planner turns a query's tree into nodes, one file per kind of expression. It resolves what needs the query's
+//! times (`@ start()`, duration expressions), pulls what does not depend on the step out to a single step, and tells
+//! each selector which labels anybody will look at.
+
+mod aggregate;
+mod binary;
+mod call;
+mod duration;
+mod invariance;
+mod node;
+mod physical;
+mod scalar;
+mod selector;
+mod subquery;
+
+use std::sync::Arc;
+
+pub(crate) use node::{InfoNode, Node, ScalarArgs, SelectorSpec};
+pub(crate) use physical::Builder;
+
+use crate::ast::{AtModifier, Expr, UnaryOp};
+use crate::engine::{EngineOptions, Features, QueryError};
+use crate::exec::{GroupKey, Grid, MapKind, NameAction};
+
+/// Makes plans.
+#[derive(Debug)]
+pub(crate) struct Planner<'a> {
+    /// First and last time of the query.
+    start: i64,
+    end: i64,
+    /// The query's step; 0 for instant queries.
+    step: i64,
+    options: &'a EngineOptions,
+    features: Features,
+    lookback_ms: i64,
+    /// What has to be selected.
+    pub selectors: Vec<SelectorSpec>,
+    /// The labels the aggregation above looks at, while the path down to the selector allows to ask for only them.
+    wanted: Option<GroupKey>,
+    /// Whether something on that path drops names.
+    drops_names: bool,
+    /// Set when a selector asked for exactly the wanted labels.
+    exact: bool,
+}
+
+impl<'a> Planner<'a> {
+    /// For a query from `start` to `end`.
+    pub(crate) fn new(
+        options: &'a Arc<EngineOptions>,
+        lookback_ms: i64,
+        start: i64,
+        end: i64,
+        step: i64,
+    ) -> Self {
+        Planner {
+            start,
+            end,
+            step,
+            options,
+            features: options.features,
+            lookback_ms,
+            selectors: Vec::new(),
+            wanted: None,
+            drops_names: false,
+            exact: false,
+        }
+    }
+
+    /// What becomes of names where they are dropped.
+    fn drop_action(&self) -> NameAction {
+        if self.features.delayed_name_removal { NameAction::DropLater } else { NameAction::Drop }
+    }
+
+    /// The time of an `@`.
+    fn pinned(&self, at: Option<AtModifier>) -> Option<i64> {
+        at.map(|at| match at {
+            AtModifier::Timestamp(t) => t,
+            AtModifier::Start => self.start,
+            AtModifier::End => self.end,
+        })
+    }
+
+    /// Plans a vector; what is the same at every step is evaluated once.
+    pub(crate) fn wrapped(&mut self, expr: &Expr, grid: Grid) -> Result<Node, QueryError> {
+        if grid.steps > 1 && invariance::of(expr).1 {
+            let input = self.vector(expr, grid.first())?;
+            return Ok(Node::Repeat { input: Box::new(input), steps: grid.steps });
+        }
+        self.vector(expr, grid)
+    }
+
+    /// Plans a vector.
+    fn vector(&mut self, expr: &Expr, grid: Grid) -> Result<Node, QueryError> {
+        let wanted = self.wanted.take();
+        let drops = std::mem::take(&mut self.drops_names);
+        match expr {
+            Expr::Paren(p) => {
+                self.wanted = wanted;
+                self.drops_names = drops;
+                self.vector(&p.expr, grid)
+            }
+            Expr::StepInvariant(e) => self.wrapped(e, grid),
+            Expr::VectorSelector(v) => {
+                self.wanted = wanted;
+                self.drops_names = drops;
+                self.instant(v, grid)
+            }
+            Expr::Unary(u) => {
+                self.wanted = wanted;
+                if u.op == UnaryOp::Plus {
+                    self.drops_names = drops;
+                    return self.vector(&u.expr, grid);
+                }
+                self.drops_names = true;
+                let input = self.vector(&u.expr, grid)?;
+                Ok(self.map(input, MapKind::Negate, grid, ScalarArgs::default(), true))
+            }
+            Expr::Binary(b) => self.binary(b, grid, wanted, drops),
+            Expr::Aggregate(a) => self.aggregate(a, grid),
+            Expr::Call(c) => self.call(c, grid, wanted, drops),
+            Expr::Number(_) | Expr::Duration(_) => self.vector_of_scalar(expr, grid),
+            Expr::String(_) | Expr::MatrixSelector(_) | Expr::Subquery(_) => Err(QueryError::Internal(format!(
+                "expression of type {} where a vector is wanted",
+                expr.value_type().as_str()
+            ))),
+        }
+    }
+
+    /// A map over samples, with the check that dropped names left no equal label sets.
+    fn map(&self, input: Node, kind: MapKind, grid: Grid, params: ScalarArgs, drops: bool) -> Node {
+        let name_action = if drops { self.drop_action() } else { NameAction::Keep };
+        let unique = name_action != NameAction::Drop || input.names_fixed(&self.selectors);
+        let node = Node::Map { input: Box::new(input), kind, grid, params, name_action };
+        if unique { node } else { Node::Unique { input: Box::new(node), merge: true, steps: grid.steps } }
+    }
+}

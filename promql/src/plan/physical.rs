@@ -1,0 +1,170 @@
+//! From logical nodes to operators.
+//!
+//! Everything is selected by now: how many series there are decides over how many partitions a selector is read.
+
+use std::sync::Arc;
+
+use datafusion_physical_plan::ExecutionPlan;
+use proto::{Selection, Source};
+
+use super::{Node, ScalarArgs};
+use crate::exec::{
+    Absent, Binary, Final, FromScalar, Gather, HistogramCall, Info, InstantSelect, Leaf, Map, Operator,
+    OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Repeat, Sort, SubqueryWindow, Unique,
+    state_schema,
+};
+use model::TenantId;
+
+type Plan = Arc<dyn ExecutionPlan>;
+
+/// Builds operators.
+pub(crate) struct Builder<'a> {
+    pub query: &'a Arc<QueryContext>,
+    pub selections: &'a [Arc<dyn Selection>],
+    pub source: &'a Arc<dyn Source>,
+    pub tenant: &'a TenantId,
+    pub series_max: usize,
+    pub partitions_max: usize,
+}
+
+fn partitions(plan: &Plan) -> usize {
+    plan.properties().partitioning.partition_count()
+}
+
+impl Builder<'_> {
+    /// The plan of a node, with one partition.
+    pub(crate) fn single(&self, node: Node) -> Plan {
+        self.gather(self.build(node))
+    }
+
+    fn gather(&self, plan: Plan) -> Plan {
+        if partitions(&plan) == 1 {
+            return plan;
+        }
+        let schema = Arc::clone(plan.properties().eq_properties.schema());
+        OperatorExec::with_schema(self.query, Arc::new(Gather), vec![plan], schema, 1)
+    }
+
+    fn operator(
+        &self,
+        operator: impl Operator,
+        children: Vec<Plan>,
+        steps: usize,
+        partitions: usize,
+    ) -> Plan {
+        OperatorExec::series(self.query, Arc::new(operator), children, steps, partitions)
+    }
+
+    fn leaf(&self, selector: usize, steps: usize) -> Leaf {
+        Leaf::new(Arc::clone(&self.selections[selector]), steps, self.partitions_max)
+    }
+
+    fn scalar_children(&self, args: &mut ScalarArgs) -> Vec<Plan> {
+        std::mem::take(&mut args.vectors).into_iter().map(|node| self.single(node)).collect()
+    }
+
+    fn build(&self, node: Node) -> Plan {
+        match node {
+            Node::Instant { selector, grid, offset, pinned, mode, name_action, pos } => {
+                let leaf = self.leaf(selector, grid.steps);
+                let count = leaf.partitions;
+                let operator = InstantSelect { leaf, grid, offset, pinned, mode, name_action, pos };
+                self.operator(operator, Vec::new(), grid.steps, count)
+            }
+            Node::Range { selector, spec, mut params } => {
+                let leaf = self.leaf(selector, spec.grid.steps);
+                let (count, steps) = (leaf.partitions, spec.grid.steps);
+                let children = self.scalar_children(&mut params);
+                self.operator(RangeSelect { leaf, spec, params: params.exprs }, children, steps, count)
+            }
+            Node::Subquery { input, inner, spec, mut params } => {
+                let input = self.build(*input);
+                let (count, steps) = (partitions(&input), spec.grid.steps);
+                let mut children = vec![input];
+                children.extend(self.scalar_children(&mut params));
+                let operator = SubqueryWindow { spec, inner, params: params.exprs };
+                self.operator(operator, children, steps, count)
+            }
+            Node::Map { input, kind, grid, mut params, name_action } => {
+                let input = self.build(*input);
+                let count = partitions(&input);
+                let mut children = vec![input];
+                children.extend(self.scalar_children(&mut params));
+                let operator = Map { kind, grid, params: params.exprs, name_action };
+                self.operator(operator, children, grid.steps, count)
+            }
+            Node::Unique { input, merge, steps } => {
+                let input = self.single(*input);
+                self.operator(Unique { merge, steps }, vec![input], steps, 1)
+            }
+            Node::Relabel { input, target, kind, steps } => {
+                let input = self.build(*input);
+                let count = partitions(&input);
+                self.operator(Relabel { target, kind }, vec![input], steps, count)
+            }
+            Node::Aggregate { input, op, key, steps, pos } => {
+                let input = self.build(*input);
+                let count = partitions(&input);
+                let partial = OperatorExec::with_schema(
+                    self.query,
+                    Arc::new(Partial { op, key, steps, pos }),
+                    vec![input],
+                    state_schema(steps),
+                    count,
+                );
+                self.operator(Final { op, steps, pos }, vec![partial], steps, 1)
+            }
+            Node::Rank { input, op, key, grid, mut param, value_label, pos, inner_pos, param_pos } => {
+                let mut children = vec![self.single(*input)];
+                children.extend(self.scalar_children(&mut param));
+                let param = param.exprs.swap_remove(0);
+                let operator = Rank { op, key, grid, param, value_label, pos, inner_pos, param_pos };
+                self.operator(operator, children, grid.steps, 1)
+            }
+            Node::Binary { left, right, op, matching, return_bool, steps, pos, delayed_names } => {
+                let children = vec![self.single(*left), self.single(*right)];
+                let operator = Binary { op, matching, return_bool, steps, pos, delayed_names };
+                self.operator(operator, children, steps, 1)
+            }
+            Node::Histogram { input, kind, grid, mut params, param_pos, pos, delayed_names } => {
+                let mut children = vec![self.single(*input)];
+                children.extend(self.scalar_children(&mut params));
+                let operator =
+                    HistogramCall { kind, grid, params: params.exprs, param_pos, pos, delayed_names };
+                self.operator(operator, children, grid.steps, 1)
+            }
+            Node::Absent { input, labels, steps, drop_name } => {
+                let input = self.build(*input);
+                self.operator(Absent { labels, steps, drop_name }, vec![input], steps, 1)
+            }
+            Node::Sort { input, key, descending, steps } => {
+                let input = self.single(*input);
+                self.operator(Sort { key, descending, steps }, vec![input], steps, 1)
+            }
+            Node::Repeat { input, steps } => {
+                let input = self.build(*input);
+                let count = partitions(&input);
+                self.operator(Repeat { steps }, vec![input], steps, count)
+            }
+            Node::FromScalar { mut scalar, grid, function } => {
+                let children = self.scalar_children(&mut scalar);
+                let scalar = scalar.exprs.swap_remove(0);
+                self.operator(FromScalar { scalar, grid, function }, children, grid.steps, 1)
+            }
+            Node::Info(info) => {
+                let input = self.single(*info.input);
+                let operator = Info {
+                    source: Arc::clone(self.source),
+                    tenant: self.tenant.clone(),
+                    series_max: self.series_max,
+                    matchers: info.matchers,
+                    grid: info.grid,
+                    pinned: info.pinned,
+                    offset: info.offset,
+                    lookback_ms: info.lookback_ms,
+                };
+                self.operator(operator, vec![input], info.grid.steps, 1)
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Subqueries: an inner query at points of its own.
+
+use super::{Node, Planner, ScalarArgs};
+use crate::ast::{PosRange, Subquery};
+use crate::engine::QueryError;
+use crate::exec::{Grid, NameAction, WindowSpec};
+use crate::functions::{Extended, WindowFunction};
+
+/// An inner query and where its windows lie.
+#[derive(Debug)]
+pub(crate) struct PlannedSubquery {
+    pub input: Node,
+    pub inner: Grid,
+    pub range: i64,
+    pub offset: i64,
+    pub pinned: Option<i64>,
+}
+
+impl Planner<'_> {
+    /// The inner query for windows at the points of `grid`.
+    pub(crate) fn subquery(&mut self, subquery: &Subquery, grid: Grid) -> Result<PlannedSubquery, QueryError> {
+        let offset = self.duration_ms(&subquery.offset, true)?;
+        let range = self.duration_ms(&subquery.range, false)?;
+        let step = if subquery.step.is_unset() {
+            self.options.default_subquery_step_ms
+        } else {
+            self.duration_ms(&subquery.step, false)?
+        };
+        let step = step.max(1);
+        let pinned = self.pinned(subquery.at);
+        let first = pinned.unwrap_or(grid.start) - offset;
+        let last = pinned.unwrap_or_else(|| grid.last()) - offset;
+        // the first multiple of the step inside the left-open window
+        let mut start = step * ((first - range) / step);
+        if start <= first - range {
+            start += step;
+        }
+        let inner = Grid::new(start, last, step);
+        let input = if super::invariance::of(&subquery.expr).0 && inner.steps > 1 {
+            let once = self.inner_vector(&subquery.expr, inner.first())?;
+            Node::Repeat { input: Box::new(once), steps: inner.steps }
+        } else {
+            self.inner_vector(&subquery.expr, inner)?
+        };
+        Ok(PlannedSubquery { input, inner, range, offset, pinned })
+    }
+
+    fn inner_vector(&mut self, expr: &crate::ast::Expr, grid: Grid) -> Result<Node, QueryError> {
+        if expr.value_type() == crate::ast::ValueType::Scalar {
+            self.vector_of_scalar(expr, grid)
+        } else {
+            self.vector(expr, grid)
+        }
+    }
+
+    /// A function over a subquery.
+    pub(super) fn subquery_window(
+        &mut self,
+        function: WindowFunction,
+        subquery: &Subquery,
+        grid: Grid,
+        params: ScalarArgs,
+        pos: PosRange,
+    ) -> Result<Node, QueryError> {
+        let planned = self.subquery(subquery, grid)?;
+        let name_action = if function.drops_name() { self.drop_action() } else { NameAction::Keep };
+        let fixed = name_action != NameAction::Drop || planned.input.names_fixed(&self.selectors);
+        let spec = WindowSpec {
+            function,
+            grid,
+            range: planned.range,
+            offset: planned.offset,
+            pinned: planned.pinned,
+            extended: Extended::No,
+            name_action,
+            pos,
+            metric: None,
+        };
+        let node =
+            Node::Subquery { input: Box::new(planned.input), inner: planned.inner, spec, params };
+        Ok(if fixed {
+            node
+        } else {
+            Node::Unique { input: Box::new(node), merge: false, steps: grid.steps }
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! The engine seen from outside.
+
+mod queries;
+mod scripts;
