@@ -30,7 +30,7 @@ pub struct ClusterConfig {
     pub segment_bytes: u64,
     /// Groups that hold old segments are snapshotted once all segments together exceed this.
     pub wal_bytes_max: u64,
-    /// Written entries kept in memory.
+    /// Written and applied entries kept in memory.
     pub cache_bytes: u64,
     /// Proposals on their way, over all groups; more wait.
     pub in_flight_bytes: u64,
@@ -46,7 +46,7 @@ impl ClusterConfig {
             snapshot_log_bytes: 256 << 20,
             segment_bytes: 64 << 20,
             wal_bytes_max: 640 << 20,
-            cache_bytes: 8 << 20,
+            cache_bytes: 1 << 20,
             in_flight_bytes: 64 << 20,
         }
     }

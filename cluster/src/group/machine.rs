@@ -90,6 +90,9 @@ impl Machine {
     }
 
     fn publish(&self) {
+        if let Some(applied) = self.applied {
+            self.store.group.set_applied(applied.index);
+        }
         self.applied_to.send_replace(self.applied);
     }
 
@@ -146,6 +149,7 @@ impl RaftStateMachine<Types> for Machine {
                 responder.send(answer);
             }
         }
+        self.store.wal.shared.trim();
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::GroupId;
 use openraft::EntryPayload;
@@ -154,12 +155,23 @@ pub(crate) struct GroupLog {
     pub(crate) id: GroupId,
     pub(crate) state: Mutex<LogState>,
     pub(crate) flushed: watch::Sender<Option<LogId>>,
+    /// Index after the last applied entry.
+    applied: AtomicU64,
 }
 
 impl GroupLog {
     pub(crate) fn new(id: GroupId, state: LogState) -> Self {
         let flushed = watch::channel(state.last()).0;
-        GroupLog { id, state: Mutex::new(state), flushed }
+        GroupLog { id, state: Mutex::new(state), flushed, applied: AtomicU64::new(0) }
+    }
+
+    /// The entry at `index`, and all before it, are applied.
+    pub(crate) fn set_applied(&self, index: u64) {
+        self.applied.store(index + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_applied(&self, index: u64) -> bool {
+        index < self.applied.load(Ordering::Relaxed)
     }
 }
 

@@ -55,6 +55,9 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
 }
 
+/// Written entries that wait to be applied are read from memory up to this many bytes.
+const UNAPPLIED_BYTES_MAX: u64 = 64 << 20;
+
 /// Why nothing can be written now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
@@ -116,7 +119,6 @@ impl Shared {
                 }
             }
         }
-        let mut evicted = Vec::new();
         {
             let mut cache = self.cache.lock();
             for (id, _, payload_len) in entries {
@@ -125,7 +127,19 @@ impl Shared {
                 cache.bytes += bytes;
                 cache.queue.push_back((Arc::clone(group), *id, bytes));
             }
+        }
+        self.trim();
+    }
+
+    /// Lets the payloads of applied entries leave memory, oldest first, down to the limit; those
+    /// still to be applied only where they are far too many.
+    pub(crate) fn trim(&self) {
+        let mut evicted = Vec::new();
+        {
+            let mut cache = self.cache.lock();
             while cache.bytes > self.cache_bytes_max
+                && let Some((group, id, _)) = cache.queue.front()
+                && (group.is_applied(id.index) || cache.bytes > UNAPPLIED_BYTES_MAX.max(self.cache_bytes_max))
                 && let Some((group, id, bytes)) = cache.queue.pop_front()
             {
                 cache.bytes -= bytes;

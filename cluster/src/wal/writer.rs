@@ -138,6 +138,8 @@ impl Writer {
             }
             more = !batch.iter().any(|request| matches!(request, Request::Flush { close: true, .. }));
             self.write(&mut batch, &mut encoder).await;
+            // holds the payloads otherwise until the next write
+            encoder.clear(0);
             self.watch_limits();
         }
     }

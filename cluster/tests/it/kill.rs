@@ -37,9 +37,7 @@ fn child_writes_until_killed() {
                 })
             })
             .collect();
-        for writer in writers {
-            writer.await.unwrap();
-        }
+        futures::future::join_all(writers).await;
     });
 }
 
