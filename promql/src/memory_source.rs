@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{
-    Histogram, HistogramPoint, Labels, LabelsIter, Matcher, Metadata, SampleBatch, SeriesSamples, TenantId,
+    CounterResetHint, FloatHistogram, Histogram, HistogramPoint, Labels, LabelsIter, Matcher, Metadata, SampleBatch, SeriesSamples, TenantId,
     TimeRange, TimestampMs,
 };
 use parking_lot::RwLock;
@@ -14,12 +14,58 @@ use proto::{
     LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source, SourceError,
 };
 
+use crate::histogram::detect_reset;
+
 /// The samples of one series.
 #[derive(Debug, Clone, Default)]
 struct Series {
     /// (time, value, start time)
     floats: Vec<(TimestampMs, f64, TimestampMs)>,
+    /// As written.
     histograms: Vec<HistogramPoint>,
+    /// The same with the hints that reading gives.
+    read: Vec<HistogramPoint>,
+}
+
+impl Series {
+    /// Works out counter reset hints as Prometheus's storage does: the first histogram of a run that could share a
+    /// chunk has none, the others say "no reset"; gauges stay gauges.
+    fn hint(&mut self) {
+        let mut previous: Option<&HistogramPoint> = None;
+        let mut read = Vec::with_capacity(self.histograms.len());
+        for point in &self.histograms {
+            let float_between = |p: &HistogramPoint| {
+                let next = self.floats.partition_point(|(t, _, _)| *t <= p.t);
+                self.floats.get(next).is_some_and(|(t, _, _)| *t < point.t)
+            };
+            let continues = previous.is_some_and(|p| !float_between(p) && continues_counter(&p.h, &point.h));
+            let hint = match point.h.counter_reset_hint {
+                CounterResetHint::Gauge => CounterResetHint::Gauge,
+                _ if continues => CounterResetHint::NotReset,
+                _ => CounterResetHint::Unknown,
+            };
+            let mut point_read = point.clone();
+            Arc::make_mut(&mut point_read.h).counter_reset_hint = hint;
+            read.push(point_read);
+            previous = Some(point);
+        }
+        self.read = read;
+    }
+}
+
+/// Whether a counter goes on without a reset or a change of its buckets' layout.
+fn continues_counter(previous: &FloatHistogram, h: &FloatHistogram) -> bool {
+    if previous.counter_reset_hint == CounterResetHint::Gauge || h.counter_reset_hint == CounterResetHint::Reset {
+        return false;
+    }
+    if h.is_stale() || previous.is_stale() {
+        return h.is_stale();
+    }
+    let same_layout = h.schema == previous.schema
+        && h.zero_threshold == previous.zero_threshold
+        && h.custom_values == previous.custom_values;
+    let unhinted = FloatHistogram { counter_reset_hint: CounterResetHint::Unknown, ..h.clone() };
+    same_layout && !detect_reset(&unhinted, previous)
 }
 
 /// Series in memory. Tenants are not told apart.
@@ -51,6 +97,7 @@ impl MemorySource {
             series.floats.extend_from_slice(samples);
             series.floats.sort_by_key(|(t, _, _)| *t);
             series.floats.dedup_by_key(|(t, _, _)| *t);
+            series.hint();
         });
     }
 
@@ -63,6 +110,7 @@ impl MemorySource {
             }
             series.histograms.sort_by_key(|p| p.t);
             series.histograms.dedup_by_key(|p| p.t);
+            series.hint();
         });
     }
 
@@ -97,7 +145,7 @@ impl Selection for MemorySelection {
             let to = floats.partition_point(|(t, _, _)| *t < self.range.end);
             let inside = &floats[from.min(to)..to];
             let histograms: Vec<HistogramPoint> =
-                series.histograms.iter().filter(|p| self.range.contains(p.t)).cloned().collect();
+                series.read.iter().filter(|p| self.range.contains(p.t)).cloned().collect();
             let values = batch.values.len()..batch.values.len() + inside.len();
             batch.values.extend(inside.iter().map(|(_, v, _)| *v));
             times.clear();

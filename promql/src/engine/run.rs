@@ -60,7 +60,15 @@ impl Run<'_> {
             lookback,
             options.max_samples,
         ));
-        let mut planner = Planner::new(options, lookback, self.start, self.end, self.step);
+        let mut planner = Planner::new(
+            &self.request.expr,
+            &expr,
+            options,
+            lookback,
+            self.start,
+            self.end,
+            self.step,
+        );
         let grid = Grid::new(self.start, self.end, self.step);
         let mut stats = QueryStats::default();
         let mut source_warnings = Vec::new();
@@ -76,7 +84,7 @@ impl Run<'_> {
                 let planned = planner.subquery(s, grid)?;
                 stats.prepare_time = began.elapsed();
                 let selections = self.select(&planner.selectors, &mut stats, &mut source_warnings).await?;
-                let batches = self.execute(planned.input, &selections, &query).await?;
+                let batches = self.execute(planned.input, &planner.selectors, &selections, &query).await?;
                 Value::Matrix(finish::matrix(batches, planned.inner, &query)?)
             }
             (_, kind) => {
@@ -94,7 +102,7 @@ impl Run<'_> {
                     None => {
                         let selections =
                             self.select(&planner.selectors, &mut stats, &mut source_warnings).await?;
-                        self.execute(node, &selections, &query).await?
+                        self.execute(node, &planner.selectors, &selections, &query).await?
                     }
                 };
                 match (self.is_instant(), kind) {
@@ -147,9 +155,16 @@ impl Run<'_> {
         Ok(selections)
     }
 
-    fn build(&self, node: Node, selections: &[Arc<dyn Selection>], query: &Arc<QueryContext>) -> Arc<dyn ExecutionPlan> {
+    fn build(
+        &self,
+        node: Node,
+        selectors: &[SelectorSpec],
+        selections: &[Arc<dyn Selection>],
+        query: &Arc<QueryContext>,
+    ) -> Arc<dyn ExecutionPlan> {
         let builder = Builder {
             query,
+            selectors,
             selections,
             source: &self.source,
             tenant: &self.request.tenant,
@@ -162,10 +177,11 @@ impl Run<'_> {
     async fn execute(
         &self,
         node: Node,
+        selectors: &[SelectorSpec],
         selections: &[Arc<dyn Selection>],
         query: &Arc<QueryContext>,
     ) -> Result<Vec<SeriesBatch>, QueryError> {
-        let plan = self.build(node, selections, query);
+        let plan = self.build(node, selectors, selections, query);
         let stream = plan.execute(0, Arc::clone(&self.engine.task)).map_err(from_plan_error)?;
         let mut batches = Vec::new();
         let mut stream = stream.map_err(from_plan_error).boxed();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use model::{Labels, LabelsIter, METRIC_NAME};
+use model::{LabelsIter, METRIC_NAME};
 
 use super::batch::{ABSENT, BatchBuilder, HistogramSlot, SeriesBatch, is_absent};
 use super::element::{Element, apply};
@@ -344,7 +344,7 @@ impl<'a> Join<'a> {
                 if !self.node.has_partner(self.many, step) {
                     continue;
                 }
-                let show = |row: usize| Labels::from_trusted(self.one.labels(row)).to_string();
+                let show = |row: usize| label_bytes::show(self.one.labels(row));
                 let (mut a, mut b) = (show(first), show(second));
                 if a > b {
                     std::mem::swap(&mut a, &mut b);
@@ -354,7 +354,7 @@ impl<'a> Join<'a> {
                 let side = if self.swapped { "left" } else { "right" };
                 return Err(QueryError::Execution(format!(
                     "found duplicate series for the match group {} on the {side} hand-side of the operation: [{a}, {b}];many-to-many matching not allowed: matching labels must be unique on one side",
-                    show_labels(&group)
+                    label_bytes::show(&group)
                 )));
             }
         }
@@ -364,9 +364,8 @@ impl<'a> Join<'a> {
     /// The pairs of one match group.
     fn join_group(&mut self, manys: &[usize], ones: &[usize]) -> Result<(), QueryError> {
         let fills = self.node.matching.fill;
-        // fills belong to the sides as written
-        let (many_fill, one_fill) =
-            if self.swapped { (fills.rhs, fills.lhs) } else { (fills.lhs, fills.rhs) };
+        // as in Prometheus, "left" is the many side here, wherever it is written
+        let (many_fill, one_fill) = (fills.lhs, fills.rhs);
         let mut simple = manys.len() == 1 && ones.len() == 1 && many_fill.is_none() && one_fill.is_none();
         simple &= manys.iter().all(|m| self.many.histograms(*m).is_none());
         simple &= ones.iter().all(|o| self.one.histograms(*o).is_none());
@@ -526,10 +525,4 @@ impl Binary {
         let fill = self.matching.fill;
         fill.lhs.is_some() || fill.rhs.is_some() || (0..other.len()).any(|row| other.is_present(row, step))
     }
-}
-
-/// A label set in braces, also when it is empty.
-fn show_labels(bytes: &[u8]) -> String {
-    let text = Labels::from_trusted(bytes).to_string();
-    if text.is_empty() { "{}".to_owned() } else { text }
 }

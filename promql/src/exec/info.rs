@@ -11,7 +11,7 @@ use proto::{LabelsWanted, SelectRequest, Source};
 use super::batch::{ABSENT, BatchBuilder, HistogramSlot, SeriesBatch, is_absent};
 use super::grid::Grid;
 use super::instant::{InstantMode, InstantSelect};
-use super::label_bytes::{NameAction, get};
+use super::label_bytes::{NameAction, get, show};
 use super::leaf::Leaf;
 use super::operator::{BatchStream, Inputs, Operator, once};
 use super::unique::duplicate_series;
@@ -152,7 +152,7 @@ impl Info {
         };
         let selection = self.source.select(&request).await?;
         let select = InstantSelect {
-            leaf: Leaf::new(selection, self.grid.steps, 1),
+            leaf: Leaf::new(selection, self.grid.steps, 1, false),
             grid: self.grid,
             offset: self.offset,
             pinned: self.pinned,
@@ -192,7 +192,10 @@ impl Info {
                 Some(other) => {
                     return Err(QueryError::Execution(format!(
                         "found duplicate series for info metric: existing {} @ {}, new {} @ {}",
-                        other.labels, other.times[step] as i64, info.labels, time as i64
+                        show(other.labels.as_bytes()),
+                        other.times[step] as i64,
+                        show(info.labels.as_bytes()),
+                        time as i64
                     )));
                 }
             }

@@ -195,7 +195,7 @@ impl InstantSelect {
                         continue;
                     }
                     if self.mode == InstantMode::InfoTimestamp {
-                        let labels = model::Labels::from_trusted(labels);
+                        let labels = label_bytes::show(labels);
                         return Err(QueryError::Execution(format!(
                             "this should be an info metric, with float samples: {labels}"
                         )));

@@ -4,6 +4,9 @@ use std::cmp::Ordering;
 
 use model::{LabelsIter, METRIC_NAME};
 
+use crate::ast::is_legacy_label_name;
+use crate::go_format::quote;
+
 /// The labels that say what a metric is; dropped when a function changes that.
 pub(crate) fn is_metadata(name: &str) -> bool {
     matches!(name, METRIC_NAME | "__type__" | "__unit__")
@@ -51,6 +54,25 @@ pub(crate) fn push_pair(out: &mut Vec<u8>, name: &str, value: &str) {
 pub(crate) fn has_metadata(bytes: &[u8]) -> bool {
     // they all begin with "__": nothing to look for when the first name is beyond
     LabelsIter::over(bytes).take_while(|(n, _)| *n <= "__unit__").any(|(n, _)| is_metadata(n))
+}
+
+/// A label set as error messages show it: the name is a label like the others.
+pub(crate) fn show(bytes: &[u8]) -> String {
+    let mut out = String::from("{");
+    for (i, (name, value)) in LabelsIter::over(bytes).enumerate() {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        if is_legacy_label_name(name) {
+            out.push_str(name);
+        } else {
+            out.push_str(&quote(name));
+        }
+        out.push('=');
+        out.push_str(&quote(value));
+    }
+    out.push('}');
+    out
 }
 
 /// What becomes of the metric's name.

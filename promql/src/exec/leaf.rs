@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream;
-use model::SampleBatch;
+use model::{CounterResetHint, FloatHistogram, SampleBatch};
 use proto::Selection;
 
 use super::batch::SeriesBatch;
 use super::operator::{BatchStream, Inputs};
 use crate::engine::QueryError;
+use crate::histogram::detect_reset;
 
 /// A selection and how it is split.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub(crate) struct Leaf {
     pub chunk: usize,
     /// Partitions.
     pub partitions: usize,
+    /// Whether only count and sum of histograms will be looked at.
+    pub stats_only: bool,
 }
 
 impl std::fmt::Debug for Leaf {
@@ -31,10 +34,15 @@ impl std::fmt::Debug for Leaf {
 
 impl Leaf {
     /// Splits a selection for `steps` steps over at most `partitions_max` partitions.
-    pub(crate) fn new(selection: Arc<dyn Selection>, steps: usize, partitions_max: usize) -> Self {
+    pub(crate) fn new(
+        selection: Arc<dyn Selection>,
+        steps: usize,
+        partitions_max: usize,
+        stats_only: bool,
+    ) -> Self {
         let chunk = if steps <= 32 { 1024 } else { 256 };
         let partitions = selection.series().len().div_ceil(chunk).clamp(1, partitions_max.max(1));
-        Leaf { selection, chunk, partitions }
+        Leaf { selection, chunk, partitions, stats_only }
     }
 
     /// The chunks of one partition.
@@ -58,7 +66,10 @@ impl Leaf {
                 let shared = Arc::clone(&shared);
                 async move {
                     let (leaf, inputs, work) = &*shared;
-                    let samples = leaf.selection.read(range.clone()).await?;
+                    let mut samples = leaf.selection.read(range.clone()).await?;
+                    if leaf.stats_only && !samples.histograms.is_empty() {
+                        strip_buckets(&mut samples);
+                    }
                     let count = samples.values.len() + samples.histograms.len();
                     inputs.query.samples.hold(count)?;
                     let batch = work(leaf, range, &samples);
@@ -70,5 +81,42 @@ impl Leaf {
                 }
             })
             .boxed()
+    }
+}
+
+/// Leaves count and sum of histograms. What the buckets say of resets goes into the hints first.
+fn strip_buckets(samples: &mut SampleBatch) {
+    for series in &samples.series {
+        let points = &mut samples.histograms[series.histograms.clone()];
+        let mut previous: Option<Arc<FloatHistogram>> = None;
+        for point in points {
+            if point.h.is_stale() {
+                continue;
+            }
+            let hint = match (point.h.counter_reset_hint, &previous) {
+                (CounterResetHint::Unknown, Some(previous)) => {
+                    if detect_reset(&point.h, previous) {
+                        CounterResetHint::Reset
+                    } else {
+                        CounterResetHint::NotReset
+                    }
+                }
+                (hint, _) => hint,
+            };
+            let stats = FloatHistogram {
+                counter_reset_hint: hint,
+                schema: point.h.schema,
+                zero_threshold: 0.0,
+                zero_count: 0.0,
+                count: point.h.count,
+                sum: point.h.sum,
+                positive_spans: Vec::new(),
+                negative_spans: Vec::new(),
+                positive_buckets: Vec::new(),
+                negative_buckets: Vec::new(),
+                custom_values: Arc::from([]),
+            };
+            previous = Some(std::mem::replace(&mut point.h, Arc::new(stats)));
+        }
     }
 }

@@ -4,7 +4,6 @@ use super::{Node, Planner, ScalarArgs};
 use crate::ast::{Aggregate, AggregateOp, Expr, PosRange};
 use crate::engine::QueryError;
 use crate::exec::{Grid, GroupKey};
-use crate::go_format::quote;
 
 impl Planner<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate, grid: Grid) -> Result<Node, QueryError> {
@@ -16,8 +15,9 @@ impl Planner<'_> {
         if let Some(expr) = aggregate.param.as_ref().map(Expr::unparen) {
             param_pos = expr.pos();
             if let Expr::String(s) = expr {
-                if s.value.is_empty() {
-                    return Err(QueryError::Execution(format!("invalid label name {}", quote(&s.value))));
+                if !Self::is_label_name(&s.value) {
+                    let written = self.text.get(s.pos.start..s.pos.end).unwrap_or_default();
+                    return Err(QueryError::Execution(format!("invalid label name {written}")));
                 }
                 value_label.clone_from(&s.value);
                 if !aggregate.without {

@@ -234,14 +234,14 @@ impl Planner<'_> {
             let separator = string(args.get(2).copied())?;
             let sources: Vec<String> =
                 args.iter().skip(3).map(|a| string(Some(a))).collect::<Result<_, _>>()?;
-            if let Some(source) = sources.iter().find(|s| s.is_empty()) {
+            if let Some(source) = sources.iter().find(|s| !Self::is_label_name(s)) {
                 return Err(QueryError::Execution(format!(
                     "invalid source label name in label_join(): {source}"
                 )));
             }
             RelabelKind::Join { separator, sources }
         };
-        if target.is_empty() {
+        if !Self::is_label_name(&target) {
             return Err(QueryError::Execution(format!(
                 "invalid destination label name in {name}(): {target}"
             )));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(crate) use node::{InfoNode, Node, ScalarArgs, SelectorSpec};
 pub(crate) use physical::Builder;
 
-use crate::ast::{AtModifier, Expr, UnaryOp};
+use crate::ast::{AtModifier, BinaryOp, Expr, PosRange, UnaryOp};
 use crate::engine::{EngineOptions, Features, QueryError};
 use crate::exec::{GroupKey, Grid, MapKind, NameAction};
 
@@ -32,6 +32,10 @@ pub(crate) struct Planner<'a> {
     end: i64,
     /// The query's step; 0 for instant queries.
     step: i64,
+    /// Selectors of whose histograms only count and sum are looked at.
+    stats_only: Vec<PosRange>,
+    /// The query as written.
+    text: &'a str,
     options: &'a EngineOptions,
     features: Features,
     lookback_ms: i64,
@@ -48,6 +52,8 @@ pub(crate) struct Planner<'a> {
 impl<'a> Planner<'a> {
     /// For a query from `start` to `end`.
     pub(crate) fn new(
+        text: &'a str,
+        expr: &Expr,
         options: &'a Arc<EngineOptions>,
         lookback_ms: i64,
         start: i64,
@@ -58,6 +64,8 @@ impl<'a> Planner<'a> {
             start,
             end,
             step,
+            stats_only: stats_selectors(expr),
+            text,
             options,
             features: options.features,
             lookback_ms,
@@ -66,6 +74,11 @@ impl<'a> Planner<'a> {
             drops_names: false,
             exact: false,
         }
+    }
+
+    /// Whether a string can be a label's name. Bytes that are not UTF-8 were read as U+FFFD.
+    fn is_label_name(name: &str) -> bool {
+        !name.is_empty() && !name.contains('\u{fffd}')
     }
 
     /// What becomes of names where they are dropped.
@@ -135,4 +148,33 @@ impl<'a> Planner<'a> {
         let node = Node::Map { input: Box::new(input), kind, grid, params, name_action };
         if unique { node } else { Node::Unique { input: Box::new(node), merge: true, steps: grid.steps } }
     }
+}
+
+/// Selectors below `histogram_count` and its kin, and below nothing that needs buckets.
+fn stats_selectors(expr: &Expr) -> Vec<PosRange> {
+    let mut found = Vec::new();
+    expr.walk(&mut |node, path| {
+        let pos = match node {
+            Expr::VectorSelector(v) => v.pos,
+            Expr::MatrixSelector(m) => m.selector.pos,
+            _ => return,
+        };
+        let (mut stats, mut buckets) = (false, false);
+        for above in path {
+            match above {
+                Expr::Subquery(_) => buckets = true,
+                Expr::Call(c) => match c.function.name {
+                    "histogram_count" | "histogram_sum" | "histogram_avg" => stats = true,
+                    "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => buckets = true,
+                    _ => {}
+                },
+                Expr::Binary(b) => buckets |= matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower),
+                _ => {}
+            }
+        }
+        if stats && !buckets {
+            found.push(pos);
+        }
+    });
+    found
 }

@@ -18,6 +18,8 @@ pub(crate) struct SelectorSpec {
     pub labels: LabelsWanted,
     /// Whether all series have the same name (and dropping it leaves them different).
     pub names_fixed: bool,
+    /// Whether only count and sum of its histograms will be looked at.
+    pub stats_only: bool,
 }
 
 /// Scalar arguments, and the vectors they need.

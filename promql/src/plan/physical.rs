@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datafusion_physical_plan::ExecutionPlan;
 use proto::{Selection, Source};
 
-use super::{Node, ScalarArgs};
+use super::{Node, ScalarArgs, SelectorSpec};
 use crate::exec::{
     Absent, Binary, Final, FromScalar, Gather, HistogramCall, Info, InstantSelect, Leaf, Map, Operator,
     OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Repeat, Sort, SubqueryWindow, Unique,
@@ -20,6 +20,7 @@ type Plan = Arc<dyn ExecutionPlan>;
 /// Builds operators.
 pub(crate) struct Builder<'a> {
     pub query: &'a Arc<QueryContext>,
+    pub selectors: &'a [SelectorSpec],
     pub selections: &'a [Arc<dyn Selection>],
     pub source: &'a Arc<dyn Source>,
     pub tenant: &'a TenantId,
@@ -56,7 +57,8 @@ impl Builder<'_> {
     }
 
     fn leaf(&self, selector: usize, steps: usize) -> Leaf {
-        Leaf::new(Arc::clone(&self.selections[selector]), steps, self.partitions_max)
+        let stats_only = self.selectors[selector].stats_only;
+        Leaf::new(Arc::clone(&self.selections[selector]), steps, self.partitions_max, stats_only)
     }
 
     fn scalar_children(&self, args: &mut ScalarArgs) -> Vec<Plan> {

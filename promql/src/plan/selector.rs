@@ -49,6 +49,7 @@ impl Planner<'_> {
             range: TimeRange::inclusive(first, last),
             labels,
             names_fixed,
+            stats_only: self.stats_only.contains(&selector.pos),
         });
         self.selectors.len() - 1
     }
