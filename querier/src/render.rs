@@ -5,10 +5,11 @@
 
 use std::fmt::Write as _;
 
-use model::Labels;
+use model::{Labels, METRIC_NAME};
 use serde::Deserialize;
 
-use crate::json::{write_float_plain, write_labels, write_string};
+use crate::http::quote;
+use crate::json::{write_exponent, write_float_plain, write_labels, write_string};
 
 /// How an answer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,7 +138,7 @@ fn promql(data: &Data) -> Result<String, RenderError> {
 }
 
 fn sample_line(series: &Series) -> Result<String, RenderError> {
-    let labels = name(series)?;
+    let labels = name(series);
     match (&series.value, &series.histogram) {
         (Some(Point(t, v)), _) => Ok(format!("{labels} => {} @[{}]", number(v)?, plain(*t))),
         (None, Some(HistogramPoint(t, h))) => Ok(format!("{labels} => {} @[{}]", histogram(h)?, plain(*t))),
@@ -146,7 +147,7 @@ fn sample_line(series: &Series) -> Result<String, RenderError> {
 }
 
 fn series_lines(series: &Series) -> Result<String, RenderError> {
-    let mut out = format!("{} =>", name(series)?);
+    let mut out = format!("{} =>", name(series));
     for Point(t, v) in &series.values {
         let _never_fails = write!(out, "\n{} @[{}]", number(v)?, plain(*t));
     }
@@ -177,14 +178,12 @@ fn histogram(h: &Histogram) -> Result<String, RenderError> {
 
 /// As Go's `%g`: with an exponent below 1e-4 and from 1e6, as many digits as needed.
 fn short(v: f64) -> String {
-    let scientific = format!("{v:e}");
-    match scientific.split_once('e').and_then(|(m, e)| Some((m, e.parse::<i32>().ok()?))) {
-        Some((mantissa, exponent)) if v != 0.0 && !(-4..6).contains(&exponent) => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
-        }
-        _ => plain(v),
+    if v == 0.0 || !v.is_finite() || (1e-4..1e6).contains(&v.abs()) {
+        return plain(v);
     }
+    let mut out = Vec::new();
+    write_exponent(&mut out, v);
+    ascii(out)
 }
 
 fn labels_of(series: &Series) -> Result<Labels, RenderError> {
@@ -192,10 +191,20 @@ fn labels_of(series: &Series) -> Result<Labels, RenderError> {
         .map_err(|e| RenderError::Unreadable(e.to_string()))
 }
 
-/// `name{a="b", c="d"}`, `{}` when there is nothing.
-fn name(series: &Series) -> Result<String, RenderError> {
-    let text = labels_of(series)?.to_string();
-    Ok(if text.is_empty() { "{}".to_owned() } else { text })
+/// `name{a="b", c="d"}`, `{}` when there is nothing. Pairs are sorted as text, quoted as Go does.
+fn name(series: &Series) -> String {
+    let metric = series.metric.get(METRIC_NAME);
+    let mut pairs: Vec<String> = series
+        .metric
+        .iter()
+        .filter(|(name, _)| *name != METRIC_NAME)
+        .map(|(name, value)| format!("{name}={}", quote(value)))
+        .collect();
+    pairs.sort();
+    match metric {
+        Some(metric) if pairs.is_empty() => metric.clone(),
+        _ => format!("{}{{{}}}", metric.map_or("", String::as_str), pairs.join(", ")),
+    }
 }
 
 fn value(text: &str) -> Result<f64, RenderError> {

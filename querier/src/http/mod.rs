@@ -27,6 +27,7 @@ use runtime::Moment;
 use crate::{Api, ApiError};
 pub(crate) use form::Form;
 pub(crate) use reply::Reply;
+pub(crate) use time::quote;
 
 pub use form::fuzz_form;
 pub use time::fuzz_time;

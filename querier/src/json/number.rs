@@ -1,7 +1,5 @@
 //! Numbers: floats as Go's `strconv` formats them, times in seconds.
 
-use std::io::Write;
-
 /// Integers below this are exact in a float: their digits are those of the integer.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -32,26 +30,78 @@ pub(crate) fn write_float_plain(out: &mut Vec<u8>, v: f64) {
     } else if v.is_infinite() {
         out.extend_from_slice(if v > 0.0 { b"+Inf" } else { b"-Inf" });
     } else {
-        // the standard library never writes an exponent here, and as few digits as read back equal
-        let _never_fails = write!(out, "{v}");
+        write_positional(out, v);
     }
 }
 
-/// `d.ddde±dd`, with at least two digits of exponent.
-fn write_exponent(out: &mut Vec<u8>, v: f64) {
+/// Plain decimal of a finite float. The digits are ryu's: the standard library rounds ties up, Go to even.
+fn write_positional(out: &mut Vec<u8>, v: f64) {
     let mut buffer = ryu::Buffer::new();
     let text = buffer.format_finite(v);
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    out.extend_from_slice(mantissa.strip_suffix(".0").unwrap_or(mantissa).as_bytes());
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => (b'-', digits),
-        None => (b'+', exponent),
+    let Some((mantissa, exponent)) = text.split_once('e') else {
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        return;
     };
-    out.extend_from_slice(&[b'e', sign]);
-    if digits.len() < 2 {
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let mantissa = match mantissa.strip_prefix('-') {
+        Some(positive) => {
+            out.push(b'-');
+            positive
+        }
+        None => mantissa,
+    };
+    let (first, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let rest = if rest == "0" { "" } else { rest };
+    if exponent < 0 {
+        out.extend_from_slice(b"0.");
+        out.resize(out.len() + exponent.unsigned_abs() as usize - 1, b'0');
+        out.extend_from_slice(first.as_bytes());
+        out.extend_from_slice(rest.as_bytes());
+        return;
+    }
+    let exponent = exponent as usize;
+    out.extend_from_slice(first.as_bytes());
+    if rest.len() <= exponent {
+        out.extend_from_slice(rest.as_bytes());
+        out.resize(out.len() + exponent - rest.len(), b'0');
+    } else {
+        out.extend_from_slice(&rest.as_bytes()[..exponent]);
+        out.push(b'.');
+        out.extend_from_slice(&rest.as_bytes()[exponent..]);
+    }
+}
+
+/// `d.ddde±dd`, with at least two digits of exponent; of finite floats but zero.
+pub(crate) fn write_exponent(out: &mut Vec<u8>, v: f64) {
+    let mut buffer = ryu::Buffer::new();
+    let text = buffer.format_finite(v);
+    let (mantissa, exponent) = match text.split_once('e') {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse().unwrap_or(0)),
+        None => (text, 0i32),
+    };
+    if v < 0.0 {
+        out.push(b'-');
+    }
+    // digits and the place of the point, whatever form they came in
+    let point = mantissa.trim_start_matches('-').find('.').unwrap_or(mantissa.len()) as i32;
+    let digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
+    let leading = digits.iter().take_while(|d| **d == b'0').count();
+    let digits = &digits[leading..];
+    let trailing = digits.iter().rev().take_while(|d| **d == b'0').count();
+    let digits = &digits[..digits.len() - trailing];
+    let exponent = exponent + point - 1 - leading as i32;
+    if let Some((first, rest)) = digits.split_first() {
+        out.push(*first);
+        if !rest.is_empty() {
+            out.push(b'.');
+            out.extend_from_slice(rest);
+        }
+    }
+    out.extend_from_slice(&[b'e', if exponent < 0 { b'-' } else { b'+' }]);
+    if exponent.unsigned_abs() < 10 {
         out.push(b'0');
     }
-    out.extend_from_slice(digits.as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(exponent.unsigned_abs()).as_bytes());
 }
 
 /// Writes milliseconds as seconds; a fraction always has three digits.
@@ -102,7 +152,15 @@ mod tests {
         (String::from_utf8(fixed).unwrap(), String::from_utf8(short).unwrap())
     }
 
-    /// The same by the standard library's digits, without any shortcut.
+    /// The digits of an integer, zeros after those that matter.
+    fn padded(mantissa: &str, exponent: &str) -> String {
+        let sign = if mantissa.starts_with('-') { "-" } else { "" };
+        let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+        let width = exponent.parse::<usize>().unwrap() + 1;
+        format!("{sign}{digits:0<width$}")
+    }
+
+    /// The same by the standard library's exact digits, without any shortcut.
     fn slow(v: f64) -> String {
         if !v.is_finite() {
             return if v.is_nan() {
@@ -114,12 +172,21 @@ mod tests {
             }
             .to_string();
         }
+        // as few digits as read back equal, rounded exactly, ties to even
+        let text = (0..17).map(|digits| format!("{v:.digits$e}")).find(|t| t.parse() == Ok(v)).unwrap();
         let magnitude = v.abs();
-        if magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {
-            return format!("{v}");
-        }
-        let text = format!("{v:e}");
         let (mantissa, exponent) = text.split_once('e').unwrap();
+        if magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {
+            let decimals = mantissa.split_once('.').map_or(0, |(_, d)| d.len() as i32);
+            let places = (decimals - exponent.parse::<i32>().unwrap()).max(0) as usize;
+            // exact up to here, so that this rounds as the digits above did
+            let digits = format!("{v:.places$}");
+            return if places > 0 || decimals <= 0 && magnitude < 1e15 {
+                digits
+            } else {
+                padded(mantissa, exponent)
+            };
+        }
         let exponent: i32 = exponent.parse().unwrap();
         format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
     }
@@ -147,9 +214,30 @@ mod tests {
             (1e15, "1000000000000000"),
             (1e16, "10000000000000000"),
             (-2.5e17, "-250000000000000000"),
+            // a tie between the last digits 2 and 3
+            (1338928179998149.25, "1338928179998149.2"),
         ];
         for (v, text) in cases {
             assert_eq!(float(v), text);
+        }
+    }
+
+    #[test]
+    fn plain_floats_have_no_exponent() {
+        let plain = |v: f64| {
+            let mut out = Vec::new();
+            write_float_plain(&mut out, v);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(plain(-1.25e-10), "-0.000000000125");
+        assert_eq!(plain(1e30), format!("1{}", "0".repeat(30)));
+        assert_eq!(plain(-1.5e21), "-1500000000000000000000");
+        assert_eq!(plain(5e-324), format!("0.{}5", "0".repeat(323)));
+        assert_eq!((plain(-0.0), plain(1.0), plain(0.1)), ("-0".into(), "1".into(), "0.1".into()));
+        for power in -300..300 {
+            let v = 1.2345678901234567 * 10f64.powi(power);
+            assert_eq!(plain(v).parse::<f64>(), Ok(v));
+            assert!(!plain(v).contains('e'));
         }
     }
 

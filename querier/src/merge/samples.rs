@@ -51,11 +51,13 @@ pub(super) fn join(
     let mut output = Output::of(batches);
     let mut starts = starts.peekable();
     while let (Some(start), Some(end)) = (starts.next(), starts.peek()) {
-        let parts: Vec<SeriesSamples> =
-            held[start..*end].iter().map(|h| output.moved(h.batch, &series[h.batch][h.index])).collect();
-        let one = match parts.len() {
-            1 => parts.into_iter().next().unwrap_or_default(),
-            _ => output.merge(&parts),
+        let moved = |h: &Held| output.moved(h.batch, &series[h.batch][h.index]);
+        let one = match &held[start..*end] {
+            [only] => moved(only),
+            several => {
+                let parts: Vec<SeriesSamples> = several.iter().map(moved).collect();
+                output.merge(&parts)
+            }
         };
         output.batch.series.push(one);
     }

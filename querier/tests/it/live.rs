@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use model::{FloatHistogram, Histogram, Span};
 use proto::remote_write::{EncodeV2, SeriesToWrite, WireHistogram};
+use querier::{Format, render};
 
 use crate::store::{Series, Store};
 use crate::world::{Setup, World, histogram, series, uri};
@@ -311,6 +312,19 @@ impl Prometheus {
         self.exchange(format!("GET {} HTTP/1.0\r\nHost: localhost\r\n\r\n", uri(path)).as_bytes())
     }
 
+    /// What promtool prints.
+    fn promtool(&self, binary: &Path, arguments: &[String], query: &str) -> String {
+        let (kind, flags) = (&arguments[0], &arguments[1..]);
+        let (format, flags) = flags.split_at(1);
+        let out = Command::new(binary.with_file_name("promtool"))
+            .args(["query".to_owned(), format[0].clone(), kind.clone()])
+            .args(flags)
+            .args([&format!("http://127.0.0.1:{}", self.port), query])
+            .output()
+            .unwrap();
+        String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap()
+    }
+
     fn exchange(&self, request: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.write_all(request).unwrap();
@@ -480,4 +494,74 @@ fn prometheus_answers_the_same() {
         }
     }
     assert!(differences.is_empty(), "\n{differences}");
+}
+
+#[test]
+fn promtool_prints_the_same() {
+    let Some(binary) = std::env::var_os("PROMETHEUS_BIN") else {
+        println!("skipped: PROMETHEUS_BIN does not name a Prometheus");
+        return;
+    };
+    let binary = Path::new(&binary);
+    let folder = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(binary, folder.path(), &data());
+    prometheus.write(&histograms());
+    let queries = [
+        "1e30",
+        "up",
+        "up[2m]",
+        "{\"other.name\"}",
+        "label_replace(up, \"x y\", \"<$1>\", \"job\", \"(.*)\")",
+        "none",
+        "none[1m]",
+        "native",
+        "native[1m]",
+        "native * 1e9",
+        "native * 0",
+        "vector(NaN)",
+        "vector(-Inf)",
+        "vector(1e-9)",
+        "sum(",
+        "up * on() up",
+    ];
+    let late = HISTOGRAMS_AT + 15;
+    for query in queries {
+        let escaped: String = query.bytes().map(|b| format!("%{b:02X}")).collect();
+        for format in [Format::Promql, Format::Json] {
+            for at in [START + 90, late] {
+                for range in [false, true] {
+                    let (path, arguments) = if range {
+                        (
+                            format!("query_range?query={escaped}&start={START}&end={at}&step=30"),
+                            vec![
+                                "range".into(),
+                                "-o".into(),
+                                format!("--start={START}"),
+                                format!("--end={at}"),
+                                "--step=30s".into(),
+                            ],
+                        )
+                    } else {
+                        (
+                            format!("query?query={escaped}&time={at}"),
+                            vec!["instant".into(), "-o".into(), format!("--time={at}")],
+                        )
+                    };
+                    let mut arguments: Vec<String> = arguments;
+                    arguments[1] =
+                        if format == Format::Json { "--format=json" } else { "--format=promql" }.into();
+                    let theirs = prometheus.promtool(binary, &arguments, query);
+                    let ours = match render(prometheus.get(&format!("/api/v1/{path}")).1.as_bytes(), format) {
+                        Ok(rendered) => rendered.text,
+                        Err(error) => format!("{error}\n"),
+                    };
+                    let lines = ours.trim_end().lines().zip(theirs.trim_end().lines());
+                    for (ours, theirs) in lines {
+                        assert_eq!(ours, theirs, "{path} {format:?}");
+                    }
+                    assert_eq!(ours.trim_end().len(), theirs.trim_end().len(), "{path} {format:?}");
+                }
+            }
+        }
+    }
 }
