@@ -80,8 +80,7 @@ impl Engine {
     }
 
     async fn run(&self, run: Run<'_>) -> Result<Answer, QueryError> {
-        let own = self.options.timeout;
-        let timeout = run.request.timeout.map_or(own, |t| t.min(own));
+        let timeout = run.timeout();
         match self.runtime.timeout(timeout, run.answer()).await {
             Ok(answer) => answer,
             Err(runtime::Elapsed) => Err(QueryError::Timeout("expression evaluation")),

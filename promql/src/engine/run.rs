@@ -1,6 +1,7 @@
 //! One query from text to answer: parse, plan, select, build, execute, finish.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion_physical_plan::ExecutionPlan;
 use futures::future::try_join_all;
@@ -25,6 +26,12 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The longest the query may run.
+    pub(super) fn timeout(&self) -> Duration {
+        let own = self.engine.options.timeout;
+        self.request.timeout.map_or(own, |t| t.min(own))
+    }
+
     fn is_instant(&self) -> bool {
         self.step == 0
     }
@@ -59,6 +66,7 @@ impl Run<'_> {
             options.features,
             lookback,
             options.max_samples,
+            self.timeout(),
         ));
         let mut planner = Planner::new(
             &self.request.expr,

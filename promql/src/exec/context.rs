@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use runtime::Runtime;
+use runtime::{Moment, Runtime};
 
 use super::aggregate::HistogramStates;
 use super::batch::HistogramSlot;
@@ -20,6 +21,8 @@ pub(crate) struct QueryContext {
     pub features: Features,
     /// How far back an instant selector looks.
     pub lookback_ms: i64,
+    /// When the query has run too long.
+    deadline: Moment,
     /// Histograms in flight.
     pub histograms: HistogramTable,
     /// Samples held and looked at.
@@ -31,9 +34,17 @@ pub(crate) struct QueryContext {
 
 impl QueryContext {
     /// For one query.
-    pub(crate) fn new(runtime: Runtime, features: Features, lookback_ms: i64, max_samples: usize) -> Self {
+    pub(crate) fn new(
+        runtime: Runtime,
+        features: Features,
+        lookback_ms: i64,
+        max_samples: usize,
+        timeout: Duration,
+    ) -> Self {
+        let deadline = runtime.monotonic() + timeout;
         QueryContext {
             runtime,
+            deadline,
             features,
             lookback_ms,
             histograms: HistogramTable::default(),
@@ -41,6 +52,14 @@ impl QueryContext {
             states: Mutex::new(Vec::new()),
             annotations: Mutex::new(Annotations::default()),
         }
+    }
+
+    /// Fails once the time is over.
+    pub(crate) fn check_deadline(&self) -> Result<(), QueryError> {
+        if self.runtime.monotonic() >= self.deadline {
+            return Err(QueryError::Timeout("expression evaluation"));
+        }
+        Ok(())
     }
 
     /// Keeps the histogram states of a partial aggregation.

@@ -66,6 +66,7 @@ impl Leaf {
                 let shared = Arc::clone(&shared);
                 async move {
                     let (leaf, inputs, work) = &*shared;
+                    inputs.query.check_deadline()?;
                     let mut samples = leaf.selection.read(range.clone()).await?;
                     if leaf.stats_only && !samples.histograms.is_empty() {
                         strip_buckets(&mut samples);

@@ -1,1 +1,174 @@
 //! Queries over series in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{ErrorKind, Labels, TenantId};
+use promql::{
+    Answer, Engine, EngineOptions, Features, MatrixSeries, MemorySource, QueryError, QueryRequest, SampleValue, Value,
+};
+use runtime::Runtime;
+
+const MINUTE: i64 = 60_000;
+
+/// 600 counters in 30 pods, a sample every 15 s for an hour, some with resets and gaps.
+fn counters() -> Arc<MemorySource> {
+    let source = MemorySource::new();
+    for i in 0..600i64 {
+        let labels = Labels::new([
+            ("__name__", "x_total"),
+            ("pod", format!("pod-{}", i % 30).as_str()),
+            ("instance", format!("i{i}").as_str()),
+        ])
+        .unwrap();
+        let mut value = (i * 7) as f64;
+        let mut samples = Vec::new();
+        for step in 0..240i64 {
+            value = if (step + i) % 97 == 0 { 0.0 } else { value + ((step * i) % 13) as f64 * 0.37 };
+            if (step * 31 + i) % 41 != 0 {
+                samples.push((step * 15_000, value, 0));
+            }
+        }
+        source.add_floats(&labels, &samples);
+    }
+    Arc::new(source)
+}
+
+fn engine(runtime: &Runtime, partitions: usize) -> Engine {
+    Engine::new(runtime.clone(), EngineOptions { partitions, features: Features::all(), ..EngineOptions::default() })
+}
+
+fn request(expr: &str) -> QueryRequest {
+    QueryRequest::new(TenantId::anonymous(), expr)
+}
+
+fn matrix(answer: Answer) -> Vec<MatrixSeries> {
+    match answer.value {
+        Value::Matrix(series) => series,
+        other => panic!("not a matrix: {other:?}"),
+    }
+}
+
+fn assert_close(a: &[MatrixSeries], b: &[MatrixSeries], expr: &str) {
+    assert_eq!(a.len(), b.len(), "{expr}");
+    for (a, b) in a.iter().zip(b) {
+        assert_eq!(a.labels, b.labels, "{expr}");
+        assert_eq!(a.floats.len(), b.floats.len(), "{expr}");
+        for ((t, x), (u, y)) in a.floats.iter().zip(&b.floats) {
+            assert_eq!(t, u, "{expr}");
+            assert!(x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-12 * x.abs().max(1e-9), "{expr}: {x} {y}");
+        }
+    }
+}
+
+#[test]
+fn the_number_of_partitions_does_not_matter() {
+    let runtime = Runtime::real();
+    let source = counters();
+    for expr in [
+        "x_total",
+        "sum by (pod) (rate(x_total[5m]))",
+        "avg without (instance) (increase(x_total[2m]))",
+        "count(x_total) - max(x_total) + min(x_total)",
+        "stddev by (pod) (x_total)",
+        "topk(3, rate(x_total[5m]))",
+        "quantile(0.9, x_total)",
+        "rate(x_total[5m]) / on(instance, pod) delta(x_total[5m])",
+        "max_over_time(sum by (pod) (rate(x_total[1m]))[10m:1m])",
+        "absent(x_total{pod=\"none\"})",
+        "count_values by (pod) (\"v\", floor(x_total / 100))",
+    ] {
+        let run = |partitions: usize| {
+            let engine = engine(&runtime, partitions);
+            let answer = engine.range(source.clone(), request(expr), 0, 60 * MINUTE, MINUTE);
+            matrix(runtime.block_on(answer).unwrap())
+        };
+        let one = run(1);
+        assert!(!one.is_empty(), "{expr}");
+        for partitions in [2, 3, 8] {
+            assert_close(&one, &run(partitions), expr);
+        }
+    }
+}
+
+#[test]
+fn a_projection_gives_what_all_labels_give() {
+    let runtime = Runtime::real();
+    let source = counters();
+    let engine = engine(&runtime, 2);
+    let run = |expr: &str| {
+        matrix(runtime.block_on(engine.range(source.clone(), request(expr), 0, 60 * MINUTE, MINUTE)).unwrap())
+    };
+    // the label_replace in the way makes the selector ask for all labels
+    let all = run("sum by (pod) (label_replace(rate(x_total[5m]), \"a\", \"b\", \"none\", \"c\"))");
+    assert_close(&all, &run("sum by (pod) (rate(x_total[5m]))"), "sum by");
+    let all = run("sum without (instance) (label_replace(abs(x_total), \"a\", \"b\", \"none\", \"c\"))");
+    assert_close(&all, &run("sum without (instance) (abs(x_total))"), "sum without");
+}
+
+#[test]
+fn scalars_strings_and_windows_are_answered() {
+    let runtime = Runtime::real();
+    let source = counters();
+    let engine = engine(&runtime, 1);
+    let at = |expr: &str| runtime.block_on(engine.instant(source.clone(), request(expr), 10 * MINUTE)).unwrap().value;
+    assert_eq!(at("1 + 2 * time()"), Value::Scalar { t: 10 * MINUTE, v: 1201.0 });
+    assert_eq!(at("\"a\""), Value::String { t: 10 * MINUTE, s: "a".into() });
+    let Value::Matrix(series) = at("x_total{instance=\"i1\"}[1m]") else { panic!("not a matrix") };
+    assert!(matches!(series[0].floats.len(), 3 | 4));
+    let Value::Vector(samples) = at("count(x_total)") else { panic!("not a vector") };
+    assert_eq!(samples[0].value, SampleValue::Float(600.0));
+    assert_eq!(samples[0].t, 10 * MINUTE);
+}
+
+fn error(options: EngineOptions, expr: &str, range: bool) -> QueryError {
+    let runtime = Runtime::real();
+    let engine = Engine::new(runtime.clone(), options);
+    let source = counters();
+    runtime
+        .block_on(async {
+            if range {
+                engine.range(source, request(expr), 0, 60 * MINUTE, MINUTE).await
+            } else {
+                engine.instant(source, request(expr), 10 * MINUTE).await
+            }
+        })
+        .unwrap_err()
+}
+
+#[test]
+fn limits_and_faults_have_the_words_of_prometheus() {
+    let few = EngineOptions { max_samples: 1000, ..EngineOptions::default() };
+    assert_eq!(
+        error(few, "x_total", true).to_string(),
+        "query processing would load too many samples into memory in query execution"
+    );
+    let hurried = EngineOptions { timeout: Duration::ZERO, ..EngineOptions::default() };
+    let late = error(hurried, "sum(rate(x_total[5m]))", true);
+    assert_eq!(late.to_string(), "query timed out in expression evaluation");
+    assert_eq!(late.kind(), ErrorKind::Deadline);
+    let parse = error(EngineOptions::default(), "sum(", false);
+    assert_eq!(parse.kind(), ErrorKind::Invalid);
+    assert!(parse.to_string().starts_with("1:5: parse error: "), "{parse}");
+    assert_eq!(
+        error(EngineOptions::default(), "x_total[5m]", true).to_string(),
+        "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector"
+    );
+}
+
+#[test]
+fn a_simulated_runtime_runs_queries_too() {
+    let source = counters();
+    let expr = "sum by (pod) (rate(x_total[5m]))";
+    let real = Runtime::real();
+    let expected = real
+        .block_on(engine(&real, 4).range(source.clone(), request(expr), 0, 60 * MINUTE, MINUTE))
+        .map(matrix)
+        .unwrap();
+    let simulated = Runtime::simulated(1);
+    let got = simulated
+        .block_on(engine(&simulated, 4).range(source, request(expr), 0, 60 * MINUTE, MINUTE))
+        .map(matrix)
+        .unwrap();
+    assert_eq!(expected, got);
+}

@@ -263,3 +263,6 @@ pub(crate) fn evaluate(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

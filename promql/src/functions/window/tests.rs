@@ -1,0 +1,130 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::exec::{ABSENT, is_absent};
+
+const SLIDING: [WindowFunction; 20] = [
+    WindowFunction::Rate,
+    WindowFunction::Increase,
+    WindowFunction::Delta,
+    WindowFunction::Irate,
+    WindowFunction::Idelta,
+    WindowFunction::Changes,
+    WindowFunction::Resets,
+    WindowFunction::Avg,
+    WindowFunction::Min,
+    WindowFunction::Max,
+    WindowFunction::Sum,
+    WindowFunction::Count,
+    WindowFunction::Last,
+    WindowFunction::First,
+    WindowFunction::Present,
+    WindowFunction::Stddev,
+    WindowFunction::Stdvar,
+    WindowFunction::TsOfFirst,
+    WindowFunction::TsOfLast,
+    WindowFunction::Absent,
+];
+
+/// Every step by itself.
+fn direct(function: WindowFunction, ts: &[i64], vs: &[f64], ends: &[i64], range: i64) -> Vec<f64> {
+    let one = |end: i64| {
+        let from = ts.partition_point(|t| *t <= end - range);
+        let to = ts.partition_point(|t| *t <= end);
+        if from >= to {
+            return ABSENT;
+        }
+        let w = Window {
+            ts: &ts[from..to],
+            vs: &vs[from..to],
+            histograms: &[],
+            float_starts: None,
+            histogram_starts: false,
+            eval_t: end,
+            start: end - range,
+            end,
+            extended: Extended::No,
+            params: [0.0; 2],
+        };
+        let mut notes = Notes { metric: "m", pos: PosRange::default(), noted: Vec::new() };
+        match evaluate(function, &w, &mut notes).unwrap() {
+            WindowValue::Float(v) => v,
+            _ => ABSENT,
+        }
+    };
+    ends.iter().map(|end| one(*end)).collect()
+}
+
+fn slid(function: WindowFunction, ts: &[i64], vs: &[f64], ends: &[i64], range: i64) -> Vec<f64> {
+    let mut bounds = Bounds::default();
+    bounds.compute(ts, ends.iter().copied(), range);
+    let mut terms = RateTerms::default();
+    terms.compute(ts, &bounds, ends.iter().copied(), range, function == WindowFunction::Rate);
+    let plan = SlidePlan {
+        bounds: &bounds,
+        terms: &terms,
+        range_seconds: range as f64 / 1000.0,
+        work: bounds.work(),
+    };
+    let mut out = vec![0.0; ends.len()];
+    slide(function, ts, vs, &plan, &mut SlideScratch::default(), &mut out);
+    out
+}
+
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => (0u32..1000).prop_map(f64::from),
+        3 => -1e3..1e3f64,
+        1 => Just(0.0),
+        1 => Just(f64::NAN),
+        1 => Just(f64::INFINITY),
+    ]
+}
+
+fn finite() -> impl Strategy<Value = f64> {
+    prop_oneof![6 => (0u32..1000).prop_map(f64::from), 3 => 1.0..1e3f64]
+}
+
+fn check(values: Vec<f64>, gaps: Vec<i64>, range: i64, step: i64) -> Result<(), TestCaseError> {
+    let mut t = 0;
+    let ts: Vec<i64> = values
+        .iter()
+        .zip(gaps)
+        .map(|(_, gap)| {
+            t += gap;
+            t
+        })
+        .collect();
+    let ends: Vec<i64> = (0..40).map(|i| i * step).collect();
+    for function in SLIDING {
+        let (a, b) =
+            (direct(function, &ts, &values, &ends, range), slid(function, &ts, &values, &ends, range));
+        for (i, (x, y)) in a.iter().zip(&b).enumerate() {
+            let same = is_absent(*x) == is_absent(*y)
+                && (x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-9 * x.abs().max(1e-6));
+            prop_assert!(same, "{:?} at step {}: direct {} slid {}", function, i, x, y);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn sliding_gives_what_each_window_gives(
+        values in proptest::collection::vec(value(), 0..80),
+        gaps in proptest::collection::vec(1i64..40, 80),
+        range in 1i64..400,
+        step in 1i64..60,
+    ) {
+        check(values, gaps, range, step)?;
+    }
+
+    #[test]
+    fn windows_that_overlap_much_give_the_same(
+        values in proptest::collection::vec(finite(), 0..80),
+        gaps in proptest::collection::vec(1i64..8, 80),
+        range in 100i64..400,
+    ) {
+        check(values, gaps, range, 5)?;
+    }
+}
