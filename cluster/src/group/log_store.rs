@@ -41,7 +41,7 @@ fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
 }
 
 impl LogStore {
-    /// Entries of `start..end` from `start` on without a gap, up to `bytes_max` of payload.
+    /// The entries there are in `start..end`, up to `bytes_max` of payload but at least one.
     pub(crate) async fn read(&self, start: u64, end: u64, bytes_max: u64) -> io::Result<Vec<Entry>> {
         let found = self.group.state.lock().find(start, end, bytes_max);
         if found.iter().all(|entry| matches!(entry, Found::Cached(_))) {
@@ -62,32 +62,23 @@ impl LogStore {
         found.into_iter().map(entry).collect()
     }
 
-    /// The entries of `start..end` one after the other, read in pieces of bounded size.
+    /// The entries there are in `start..end` one after the other, read in pieces of bounded size.
     pub(crate) fn stream(
         &self,
         start: u64,
         end: u64,
     ) -> impl Stream<Item = io::Result<Entry>> + Send + 'static {
-        let chunks = stream::unfold((self.clone(), start, false), move |(store, next, failed)| async move {
-            if next >= end || failed {
-                return None;
-            }
-            let chunk = match store.read(next, end, READ_BYTES_MAX).await {
-                Ok(chunk) if chunk.is_empty() => {
-                    let reason = format!("entry {next} of group {} is not in the log", store.group.id);
-                    Err(io::Error::new(io::ErrorKind::NotFound, reason))
+        let chunks = stream::unfold((self.clone(), start), move |(store, next)| async move {
+            let chunk = if next < end { store.read(next, end, READ_BYTES_MAX).await } else { Ok(Vec::new()) };
+            let (items, next) = match chunk {
+                Ok(chunk) => {
+                    let next = chunk.last()?.log_id.index + 1;
+                    (chunk.into_iter().map(Ok).collect(), next)
                 }
-                other => other,
+                // nothing follows an error
+                Err(error) => (vec![Err(error)], end),
             };
-            let (next, failed) = match &chunk {
-                Ok(chunk) => (next + chunk.len() as u64, false),
-                Err(_) => (next, true),
-            };
-            let items: Vec<io::Result<Entry>> = match chunk {
-                Ok(chunk) => chunk.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            };
-            Some((stream::iter(items), (store, next, failed)))
+            Some((stream::iter(items), (store, next)))
         });
         futures::StreamExt::flatten(chunks)
     }
@@ -181,3 +172,6 @@ impl RaftLogStorage<Types> for LogStore {
         self.wal.send(Request::Purge { group, upto }).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,9 @@ use tokio::sync::watch;
 
 use super::log_store::LogStore;
 use super::state_machine::{SnapshotDir, SnapshotJob, StateMachine};
-use crate::types::{Answer, Entry, LogId, SnapshotMeta, StoredMembership, StoredSnapshot, Types, position};
+use crate::types::{
+    Answer, Entry, LogId, SnapshotMeta, StoredMembership, StoredSnapshot, Types, next_index, position,
+};
 use crate::wal::Request;
 
 /// A state machine with its position in the log.
@@ -66,11 +68,19 @@ impl Machine {
             self.applied = snapshot.last;
             self.membership = snapshot.membership.clone();
         }
-        let start = self.applied.map_or(0, |id| id.index + 1);
-        let end = committed.map_or(0, |id| id.index + 1);
-        let mut entries = std::pin::pin!(self.store.stream(start, end));
+        let end = next_index(committed.as_ref());
+        let mut next = next_index(self.applied.as_ref());
+        let mut entries = std::pin::pin!(self.store.stream(next, end));
         while let Some(entry) = entries.try_next().await? {
+            if entry.log_id.index != next {
+                break;
+            }
+            next += 1;
             self.apply_entry(entry);
+        }
+        if next < end {
+            let reason = format!("committed entry {next} is not in the log");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         self.publish();
         Ok(())
@@ -153,15 +163,23 @@ impl RaftStateMachine<Types> for Machine {
         Ok(())
     }
 
-    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
-        self.store.group.state.lock().snapshot.clone().map(Builder)
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        let snapshot = self.store.group.state.lock().snapshot.clone();
+        match snapshot {
+            Some(snapshot) => Some(Builder(snapshot)),
+            // asked for with force only where a log was purged, which no log is before a snapshot
+            None if force => Some(Builder(Arc::new(StoredSnapshot {
+                last: None,
+                membership: StoredMembership::default(),
+                manifest: Bytes::new(),
+            }))),
+            None => None,
+        }
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        let empty =
-            || StoredSnapshot { last: None, membership: StoredMembership::default(), manifest: Bytes::new() };
-        let snapshot = self.store.group.state.lock().snapshot.clone();
-        Builder(snapshot.unwrap_or_else(|| Arc::new(empty())))
+        let builder = self.try_create_snapshot_builder(true).await;
+        builder.expect("with force there always is one")
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, manifest: Bytes) -> Result<(), io::Error> {

@@ -126,12 +126,12 @@ impl LogState {
         }
     }
 
-    /// The entries of `start..end`, stopping at the first that is not there or once their
-    /// payloads reach `bytes_max`; at least one if there is one.
+    /// The entries there are in `start..end`, until their payloads exceed `bytes_max`; at least one
+    /// if there is one.
     pub(crate) fn find(&self, start: u64, end: u64, bytes_max: u64) -> Vec<Found> {
         let mut found = Vec::new();
         let mut bytes = 0;
-        for index in start..end.min(self.end()) {
+        for index in start.max(self.first)..end.min(self.end()) {
             let Some(slot) = self.at(index).and_then(|at| self.entries.get(at)) else { break };
             bytes += u64::from(slot.payload_len);
             if bytes > bytes_max && !found.is_empty() {
