@@ -121,7 +121,7 @@ impl Cutter {
     ) -> Result<(), IngesterError> {
         let pending: Vec<Arc<Cut>> = head.read().pending_cuts().cloned().collect();
         for cut in pending {
-            let made = self.publish(tenant, head, &cut).await?;
+            let made = Box::pin(self.publish(tenant, head, &cut)).await?;
             report.blocks += made.blocks;
             report.series += made.series;
             report.samples += made.samples;
@@ -152,11 +152,11 @@ impl Cutter {
             log_last: cut.log.1,
             sources: Vec::new(),
         };
-        let mut job = BlockJob {
+        let mut job = Box::new(BlockJob {
             writer: BlockWriter::new(spec).map_err(block_error)?,
             head: Arc::clone(head),
             cut: Arc::clone(cut),
-        };
+        });
         let (shared, wanted) = (Arc::clone(head), Arc::clone(cut));
         let series = self.runtime.cpu(move || series_of(&shared, &wanted)).await;
         let mut rest = series.into_iter();

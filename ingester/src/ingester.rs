@@ -150,6 +150,15 @@ impl Ingester {
         tenants
     }
 
+    /// Series in memory per tenant, sorted by tenant.
+    pub fn series_by_tenant(&self) -> Vec<(String, u64)> {
+        let mut sums = std::collections::BTreeMap::new();
+        for (tenant, head) in self.inner.groups.iter().flat_map(|group| group.heads.all()) {
+            *sums.entry(tenant.to_string()).or_insert(0) += head.read().series.len() as u64;
+        }
+        sums.into_iter().collect()
+    }
+
     /// Counts over all heads; walks all groups of series.
     pub fn stats(&self) -> IngesterStats {
         stats::stats(self.inner.groups.iter().map(|group| &*group.heads))

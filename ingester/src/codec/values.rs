@@ -28,8 +28,7 @@ const GUESSES_MAX: usize = 4;
 #[inline]
 fn mantissa(value: f64, power: f64) -> Option<i64> {
     let scaled = if power == 1.0 { value } else { (value * power).round_ties_even() };
-    // NaN fails the comparison.
-    if !(scaled.abs() <= MANTISSA_MAX) {
+    if scaled.is_nan() || scaled.abs() > MANTISSA_MAX {
         return None;
     }
     let whole = scaled as i64;
@@ -70,14 +69,14 @@ impl ValueEncoder {
             }
             return;
         }
-        match self.to_integers(values) {
+        match self.find_integers(values) {
             Some(places) => self.pack_integers(out, places),
             None => pack_floats(out, values),
         }
     }
 
     /// Fills mantissas and exceptions; the number of decimal places.
-    fn to_integers(&mut self, values: &[f64]) -> Option<usize> {
+    fn find_integers(&mut self, values: &[f64]) -> Option<usize> {
         let exceptions_max = (values.len() / 8).max(1);
         let mut places = 0;
         for _ in 0..GUESSES_MAX {

@@ -20,6 +20,9 @@ use crate::entry::{Limits, Section};
 /// when they are in order for their series: another sender was ahead.
 const GRACE_MS: i64 = 3_600_000;
 
+/// Nobody measured anything before the year 1; such timestamps are too old whatever the window.
+const TIMESTAMP_MIN: TimestampMs = -62_135_596_800_000;
+
 /// The row of a group that the last sample went to.
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
@@ -114,7 +117,7 @@ impl TenantHead {
             let t = run.t;
             // In order, for this timestamp, means behind both.
             let frozen_until = self.frozen_until;
-            let is_open = t >= frozen_until && t <= context.future_max;
+            let is_open = t >= frozen_until.max(TIMESTAMP_MIN) && t <= context.future_max;
             let mut cursor: Option<Cursor> = None;
             let end = (i + run.count as usize).min(floats.values.len());
             let mut taken = 0;
@@ -221,11 +224,26 @@ impl TenantHead {
     fn open_row(&mut self, number: u32, t: TimestampMs) {
         let Some(group) = &mut self.groups[number as usize] else { return };
         if group.is_full() {
-            for (column, reference) in group.seal(&mut self.encoder) {
+            let idle = group.seal(&mut self.encoder);
+            let is_hollow = group.is_hollow();
+            let staying = if is_hollow { group.members.clone() } else { Vec::new() };
+            for (column, reference) in idle {
                 if let Some(row) = self.series.row_of(reference) {
                     self.series.home[row as usize] = HOMELESS;
                     self.note_stint(row, Stint { group: number, column });
                 }
+            }
+            // Its few series find each other in a new group, at their next sample.
+            for (column, reference) in staying.into_iter().enumerate() {
+                let home = Stint { group: number, column: column as u32 };
+                if let Some(row) = self.series.row_of(reference)
+                    && self.series.home[row as usize] == home
+                {
+                    self.leave(row);
+                }
+            }
+            if is_hollow {
+                return;
             }
         }
         if let Some(group) = &mut self.groups[number as usize] {
@@ -316,6 +334,9 @@ impl TenantHead {
     }
 
     fn check_late(&self, t: TimestampMs, last_t: TimestampMs, context: Context) -> Result<(), RejectReason> {
+        if t < TIMESTAMP_MIN {
+            return Err(RejectReason::TooOld);
+        }
         let allowed = context.limits.out_of_order_ms;
         let is_behind = t <= last_t;
         if is_behind && allowed == 0 {
@@ -344,7 +365,7 @@ impl TenantHead {
         let series = self.histograms.entry(reference).or_default();
         let last_t = series.last().map_or(TimestampMs::MIN, |h| h.t);
         self.series.flags[row as usize] |= HAS_HISTOGRAMS;
-        if t > last_t && t >= self.frozen_until {
+        if t > last_t && t >= self.frozen_until.max(TIMESTAMP_MIN) {
             series.push(stored);
         } else {
             if let Some(known) = self.histogram_at(reference, t) {

@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use model::TimestampMs;
+use smallvec::SmallVec;
 
 use super::segment::{SEGMENT_ROWS_MAX, SPARSE, Segment};
 use super::series::NONE;
@@ -20,6 +21,9 @@ const SEAL_ROWS: usize = 60;
 const SEAL_ROWS_FIRST: usize = 30;
 /// Most columns of a group.
 pub(crate) const COLUMNS_MAX: usize = 4096;
+
+/// Smaller groups are never hollow.
+const HOLLOW_COLUMNS_MIN: usize = 64;
 
 const _: () = assert!(SEAL_ROWS < SEGMENT_ROWS_MAX);
 
@@ -79,6 +83,27 @@ pub(crate) enum Fit {
     Misfit,
 }
 
+/// Open rows, looked up once for all columns that are read.
+#[derive(Debug, Default)]
+pub(crate) struct OpenRows<'a>(SmallVec<[(&'a [f64], &'a [u64]); 16]>);
+
+impl OpenRows<'_> {
+    /// Appends the values of a column; the mask of the rows that have one (bit 0 is the first).
+    #[inline]
+    pub(crate) fn copy(&self, column: u32, out: &mut Vec<f64>) -> u64 {
+        let mut mask = 0;
+        for (i, (values, present)) in self.0.iter().enumerate() {
+            if has(present, column as usize)
+                && let Some(value) = values.get(column as usize)
+            {
+                mask |= 1 << i;
+                out.push(*value);
+            }
+        }
+        mask
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     /// References by column.
@@ -122,6 +147,11 @@ impl Group {
     /// Whether a row must be sealed before another opens.
     pub(crate) fn is_full(&self) -> bool {
         self.rows.len() > self.seal_rows
+    }
+
+    /// Whether most columns are empty for good.
+    pub(crate) fn is_hollow(&self) -> bool {
+        self.members.len() >= HOLLOW_COLUMNS_MIN && (self.live as usize) < self.members.len() / 4
     }
 
     /// Opens a row behind the others.
@@ -371,24 +401,12 @@ impl Group {
         debug_assert_eq!(self.rows.len(), kept);
     }
 
-    /// Open values of a column in `rows`: their mask (bit 0 is the first of `rows`).
-    pub(crate) fn copy_open(&self, rows: std::ops::Range<usize>, column: u32, out: &mut Vec<f64>) -> u64 {
-        let mut mask = 0;
-        for panel in &self.panels {
-            let first = panel.first.max(rows.start);
-            let end = (panel.first + panel.rows()).min(rows.end);
-            if column as usize >= panel.stride {
-                continue;
-            }
-            for row in first..end {
-                let (values, present) = panel.row(row);
-                if has(present, column as usize) {
-                    mask |= 1 << (row - rows.start);
-                    out.push(values[column as usize]);
-                }
-            }
-        }
-        mask
+    /// Values and presence of the open rows in `rows`.
+    pub(crate) fn open_rows(&self, rows: std::ops::Range<usize>) -> OpenRows<'_> {
+        let rows_of =
+            |panel: &'_ Panel| panel.first.max(rows.start)..(panel.first + panel.rows()).min(rows.end);
+        let all = self.panels.iter().flat_map(|panel| rows_of(panel).map(|row| panel.row(row)));
+        OpenRows(all.collect())
     }
 
     /// Nothing in it, and nobody at home.

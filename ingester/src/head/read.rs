@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::TenantHead;
 use super::cuts::Cut;
+use super::group::OpenRows;
 use super::late::{LateHead, StoredHistogram};
 use super::segment::Segment;
 use super::series::{HAS_HISTOGRAMS, HAS_LATE, HAS_STARTS, HAS_STINTS, NONE, Stint};
@@ -42,8 +43,7 @@ fn with_pinned(
 struct GroupView {
     number: u32,
     segments: Arc<Vec<Arc<Segment>>>,
-    /// Open rows in range.
-    open: std::ops::Range<usize>,
+    /// Timestamps of the open rows in range.
     open_t: Vec<TimestampMs>,
 }
 
@@ -103,17 +103,18 @@ impl TenantHead {
                 (heads.collect(), range)
             }
         };
+        let mut open: Vec<OpenRows<'_>> = Vec::new();
         for reference in references {
             let mut series = SeriesPart::default();
             if let Some(row) = self.series.row_of(reference) {
                 let flags = self.series.flags[row as usize];
                 if flags & HAS_STINTS != 0 {
                     for stint in self.stints.get(&reference).into_iter().flatten() {
-                        self.prepare_part(&mut read, &mut series, *stint, reference, pinned);
+                        self.prepare_part(&mut read, &mut open, &mut series, *stint, reference, pinned);
                     }
                 }
                 let home = self.series.home[row as usize];
-                self.prepare_part(&mut read, &mut series, home, reference, pinned);
+                self.prepare_part(&mut read, &mut open, &mut series, home, reference, pinned);
                 if flags & HAS_STARTS != 0 {
                     series.starts = self.starts.get(&reference).cloned().unwrap_or_default();
                 }
@@ -134,9 +135,10 @@ impl TenantHead {
         self.cuts.iter().any(|state| Arc::ptr_eq(&state.cut, cut))
     }
 
-    fn prepare_part(
-        &self,
+    fn prepare_part<'a>(
+        &'a self,
         read: &mut SeriesRead,
+        open: &mut Vec<OpenRows<'a>>,
         series: &mut SeriesPart,
         stint: Stint,
         reference: u32,
@@ -154,16 +156,15 @@ impl TenantHead {
             read.groups.push(GroupView {
                 number: stint.group,
                 segments: with_pinned(&group.segments, pinned.get(stint.group as usize), self.floor),
-                open: first..end,
                 open_t: group.rows[first..end].iter().map(|row| row.t).collect(),
             });
+            open.push(group.open_rows(first..end));
             read.groups.len() - 1
         });
-        let rows = read.groups[at].open.clone();
         let from = read.open_values.len();
         let mut open_mask = 0;
         if group.members.get(stint.column as usize) == Some(&reference) {
-            open_mask = group.copy_open(rows, stint.column, &mut read.open_values);
+            open_mask = open[at].copy(stint.column, &mut read.open_values);
         }
         series.parts.push(Part {
             group: at,

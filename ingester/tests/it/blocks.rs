@@ -161,6 +161,72 @@ fn late_samples_are_judged_against_the_head_and_become_generations() {
     });
 }
 
+#[test]
+fn a_selection_reads_what_was_dropped_after_it_was_made() {
+    use proto::{LabelsWanted, SelectRequest, Source};
+    let (runtime, _disk) = simulated(7);
+    runtime.block_on(async {
+        let config = IngesterConfig { cut_check: Duration::from_secs(1 << 30), ..IngesterConfig::default() };
+        let node = Node::open(&runtime, config).await;
+        let start = window_now(&node) - 12 * HOUR;
+        let mut t = start;
+        let mut selection = None;
+        let mut count = 0;
+        while t < start + 5 * HOUR {
+            node.write(&scrape(t, 0..4)).await;
+            node.ingester.cut_due().await;
+            if t == start + 4 * HOUR - 30_000 {
+                let request = SelectRequest {
+                    tenant: tenant(),
+                    matchers: Vec::new(),
+                    range: TimeRange::new(start, start + WINDOW),
+                    labels: LabelsWanted::All,
+                    series_max: 0,
+                };
+                assert_eq!(node.ingester.head_min_time(&tenant()), i64::MIN);
+                selection = Some(node.ingester.source().select(&request).await.unwrap());
+                count = node.head(TimeRange::new(start, start + WINDOW)).await.len();
+            }
+            t += 30_000;
+        }
+        assert_eq!(node.ingester.head_min_time(&tenant()), start + WINDOW);
+        assert_eq!(node.head(TimeRange::new(start, start + WINDOW)).await.len(), 0);
+        let samples = selection.unwrap().read(0..4).await.unwrap();
+        assert_eq!((samples.values.len(), count), (4 * 240, 4 * 240));
+        node.close().await;
+    });
+}
+
+#[test]
+fn references_of_collected_series_are_stale_and_their_labels_make_new_ones() {
+    let (runtime, _disk) = simulated(8);
+    runtime.block_on(async {
+        let node = Node::open(&runtime, IngesterConfig::default()).await;
+        let now = node.runtime.now_ms() - 10 * HOUR;
+        let outcome = node.append(batch(&[(1, now, 1.0), (2, now, 1.0)])).await.unwrap();
+        assert_eq!(outcome.references, [0, 1]);
+        // Twice, for a series outlives one floor.
+        for i in 1..3 {
+            node.write(&[(2, now + i * HOUR, 1.0)]).await;
+            node.ingester.flush(true).await.unwrap();
+        }
+        let mut known = batch(&[]);
+        known.floats.series = vec![0, 1];
+        known.floats.timestamps = vec![now + 3 * HOUR; 2];
+        known.floats.values = vec![2.0; 2];
+        let outcome = node.append(known).await.unwrap();
+        assert_eq!(outcome.rejections.len(), 1);
+        assert_eq!(
+            (outcome.rejections[0].index, outcome.rejections[0].reason),
+            (0, RejectReason::StaleReference)
+        );
+        let outcome = node.append(batch(&[(1, now + 3 * HOUR, 2.0)])).await.unwrap();
+        assert_eq!(outcome, proto::AppendOutcome { references: vec![2], ..Default::default() });
+        assert_eq!(node.everything().await.len(), 6);
+        node.close().await;
+    });
+}
+
 fn histogram(count: u64) -> Histogram {
     Histogram::Int(Box::new(IntHistogram {
         counter_reset_hint: CounterResetHint::Unknown,

@@ -1,6 +1,10 @@
 //! The ingester over a real log, real blocks and a simulated machine.
 
+#[cfg(test)]
 mod blocks;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod node;
+#[cfg(test)]
 mod reads;
