@@ -11,6 +11,7 @@ mod meta;
 mod pages;
 mod reader;
 mod upload;
+mod verify;
 mod writer;
 
 pub use bucket::{Backend, Bucket, BucketOptions, BucketStats, ObjectInfo};
@@ -22,6 +23,9 @@ pub use meta::{BlockKey, BlockMeta, Counts, FORMAT_VERSION, FileMeta, GroupMeta,
 pub use pages::fuzz_pages;
 pub use reader::{BlockCache, BlockCacheOptions, BlockReader, BlockRow, BlockSelection};
 pub use upload::{delete_files, upload};
+pub use verify::{
+    BlockState, ListedBlock, Verified, VerifiedBlock, list_blocks, verify_block, verify_blocks,
+};
 pub use writer::{
     BlockHistogram, BlockSeries, BlockSpec, BlockWriter, EncodedFile, PIECE_SERIES_MAX, series_order,
 };

@@ -256,16 +256,18 @@ impl BlockReader {
         Ok(())
     }
 
-    /// The histograms of one series as they were written: for verification and compaction.
-    pub(crate) async fn exact_histograms(
+    /// The histograms of one series in `range`, in the form they were written: for what copies blocks.
+    pub async fn exact_histograms(
         &self,
-        piece: usize,
-        table: &SeriesTable,
-        row: usize,
+        at: BlockRow,
+        range: TimeRange,
     ) -> Result<Vec<BlockHistogram>, BlockError> {
-        let Some((first, n)) = table.histograms(row) else { return Ok(Vec::new()) };
+        let piece = at.piece as usize;
+        let table = self.series_table(piece).await?;
+        let Some((first, n)) = table.histograms(at.row as usize) else { return Ok(Vec::new()) };
         let runs = self.histogram_runs(piece, &[(0, first, n)]).await?;
-        Ok(runs.into_iter().flat_map(|(_, runs)| runs).flatten().collect())
+        let all = runs.into_iter().flat_map(|(_, runs)| runs).flatten();
+        Ok(all.filter(|h| range.contains(h.t)).collect())
     }
 
     /// The runs of each (index, first row, rows), group by group.

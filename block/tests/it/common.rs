@@ -132,6 +132,12 @@ pub(crate) async fn check(reader: &BlockReader, series: &[Series], range: TimeRa
             assert_eq!((point.t, point.start_t), (written.t, written.start_t));
             assert_eq!(format!("{:?}", point.h), format!("{:?}", written.histogram.to_float()));
         }
+        // as it was written: bits of NaNs too
+        let exact = reader.exact_histograms(selection.rows()[i], range).await.unwrap();
+        assert_eq!(exact.len(), points.len());
+        for (exact, written) in exact.iter().zip(one.histograms.iter().filter(|h| range.contains(h.t))) {
+            assert_eq!(histogram_bits(exact), histogram_bits(written));
+        }
     }
     let exemplars = reader.exemplars(&selection, range).await.unwrap();
     let written: Vec<(usize, Exemplar)> = sorted
@@ -141,4 +147,18 @@ pub(crate) async fn check(reader: &BlockReader, series: &[Series], range: TimeRa
         .filter(|(_, e)| range.contains(e.t))
         .collect();
     assert_eq!(exemplars, written);
+}
+
+/// A histogram as text, its floats by their bits.
+fn histogram_bits(h: &BlockHistogram) -> String {
+    let hex = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let floats = match &h.histogram {
+        model::Histogram::Int(h) => [hex(&[h.sum, h.zero_threshold]), hex(&h.custom_values), Vec::new()],
+        model::Histogram::Float(h) => [
+            hex(&[h.sum, h.zero_threshold, h.count, h.zero_count]),
+            hex(&h.custom_values),
+            [hex(&h.positive_buckets), hex(&h.negative_buckets)].concat(),
+        ],
+    };
+    format!("{h:?} {floats:?}")
 }

@@ -6,3 +6,5 @@ mod common;
 mod faults;
 mod golden;
 mod round_trip;
+mod s3;
+mod verify;
