@@ -108,15 +108,15 @@ fn wrong_parameters_are_bad_data() {
     assert_ne!(world.get("/api/v1/query_range?query=up&start=1&end=11001&step=1").status, 400);
 }
 
-/// Every kind of failure of the store has its code on these paths.
-pub(crate) fn assert_failures(paths: &[&str]) {
+/// Every kind of failure of the store has its code on these paths; `limited` is how a limit reads there.
+pub(crate) fn assert_failures(paths: &[&str], limited: &str) {
     let of = |failure: SourceError| {
         let store = crate::store::Store { failure: Some(failure), ..sample_store() };
         World::new(Setup { store, ..Setup::default() })
     };
     for path in paths {
         let path = format!("/api/v1/{path}");
-        refused(&of(SourceError::Limit("too much".into())), &path, 422, "execution", "too much");
+        refused(&of(SourceError::Limit("too much".into())), &path, 422, "execution", limited);
         refused(&of(SourceError::Internal("oops".into())), &path, 500, "internal", "oops");
         refused(&of(SourceError::Corrupt("damaged".into())), &path, 500, "internal", "damaged");
         let away = of(SourceError::Unavailable("no leader".into()));
@@ -127,13 +127,10 @@ pub(crate) fn assert_failures(paths: &[&str]) {
 
 #[test]
 fn storage_errors_have_their_codes() {
-    assert_failures(&[
-        "labels",
-        "label/job/values",
-        "series?match[]=up",
-        "metadata",
-        "query_exemplars?query=up",
-    ]);
+    assert_failures(
+        &["labels", "label/job/values", "series?match[]=up", "metadata", "query_exemplars?query=up"],
+        "too much",
+    );
 }
 
 #[test]

@@ -343,7 +343,9 @@ fn requests() -> Vec<String> {
     for query in QUERIES {
         let query = escaped(query);
         all.push(format!("query?query={query}&time={at}.5"));
-        all.push(format!("query?query={query}&time={at}&limit=1"));
+        if !query.starts_with(&escaped("count_values")) {
+            all.push(format!("query?query={query}&time={at}&limit=1"));
+        }
         all.push(format!("query_range?query={query}&start={START}.25&end={end}&step=37.5"));
         all.push(format!("query_range?query={query}&start={START}&end={end}&step=5m&limit=1"));
         all.push(format!("format_query?query={query}"));
@@ -452,6 +454,22 @@ fn requests() -> Vec<String> {
     all
 }
 
+/// An answer without the order that Prometheus leaves to chance: of annotations, and of `count_values`.
+fn unordered(body: &str) -> Option<serde_json::Value> {
+    let mut answer: serde_json::Value = serde_json::from_str(body).ok()?;
+    for list in ["/warnings", "/infos"] {
+        if let Some(list) = answer.pointer_mut(list).and_then(|list| list.as_array_mut()) {
+            list.sort_by_key(ToString::to_string);
+        }
+    }
+    if let Some(samples) = answer.pointer_mut("/data/result").and_then(|list| list.as_array_mut())
+        && samples.iter().all(|sample| sample["metric"].get("v").is_some())
+    {
+        samples.sort_by_key(ToString::to_string);
+    }
+    Some(answer)
+}
+
 #[test]
 fn prometheus_answers_the_same() {
     let Some(binary) = std::env::var_os("PROMETHEUS_BIN") else {
@@ -483,7 +501,10 @@ fn prometheus_answers_the_same() {
         let theirs = prometheus.get(&path);
         let ours = world.get(&path);
         // a path that does not exist is the server's to answer
-        let equal = theirs.0 == ours.status && (theirs.1 == ours.body || theirs.1.starts_with("404 page"));
+        let equal = theirs.0 == ours.status
+            && (theirs.1 == ours.body
+                || theirs.1.starts_with("404 page")
+                || unordered(&theirs.1).is_some_and(|theirs| Some(theirs) == unordered(&ours.body)));
         if !equal {
             writeln!(
                 differences,

@@ -9,6 +9,8 @@ mod limits;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod queries;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod tenants;
