@@ -89,6 +89,9 @@ impl Cutter {
         for (tenant, head) in self.heads.all() {
             let until = {
                 let head = head.read();
+                if head.max_t == TimestampMs::MIN {
+                    continue;
+                }
                 // What is ahead of the clock stays open, or all that follows would be late.
                 head.max_t.min(self.runtime.now_ms()).saturating_add(1)
             };
@@ -227,6 +230,9 @@ fn due(head: &TenantHead, now: TimestampMs, jitter: i64) -> Option<TimestampMs> 
 
 /// The floor to drop to, when that lets something go.
 fn droppable(head: &TenantHead, now: TimestampMs, overlap: i64) -> Option<TimestampMs> {
+    if head.max_t == TimestampMs::MIN {
+        return None;
+    }
     // Event time decides, unless the senders have stopped.
     let is_idle = now.saturating_sub(head.last_write) >= IDLE_MS;
     let watermark = if is_idle { head.max_t.max(now.saturating_sub(IDLE_MS)) } else { head.max_t };

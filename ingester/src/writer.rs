@@ -58,6 +58,16 @@ impl GroupWriter {
         tenant: &TenantId,
         batch: AppendBatch,
     ) -> Result<AppendOutcome, AppendError> {
+        let floats = &batch.floats;
+        let count = floats.series.len();
+        let starts = floats.start_timestamps.len();
+        if floats.timestamps.len() != count
+            || floats.values.len() != count
+            || (starts != 0 && starts != count)
+        {
+            let reason = "columns of a batch differ in length".to_owned();
+            return Err(AppendError::Failed { group: self.group, reason });
+        }
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { tenant: tenant.clone(), batch, answer };
         if let Err(mpsc::error::TrySendError::Full(waiting)) = self.queue.try_send(waiting) {

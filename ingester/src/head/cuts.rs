@@ -19,7 +19,7 @@ pub(crate) const WINDOW_MS: i64 = 2 * 3_600_000;
 
 /// The start of the window that holds `t`.
 pub(crate) fn window_of(t: TimestampMs) -> TimestampMs {
-    t - t.rem_euclid(WINDOW_MS)
+    t.saturating_sub(t.rem_euclid(WINDOW_MS))
 }
 
 /// What one cut froze of one window.

@@ -11,7 +11,7 @@ use crate::codec::{ValueEncoder, decode_ints, decode_values, encode_ints};
 /// Samples per chunk when a tail is sealed.
 const CHUNK_SAMPLES: usize = 64;
 /// A chunk that grows over this by insertions is split.
-const CHUNK_SAMPLES_MAX: usize = 128;
+pub(super) const CHUNK_SAMPLES_MAX: usize = 128;
 
 /// One histogram sample as it was written.
 #[derive(Debug, Clone)]

@@ -104,6 +104,8 @@ impl TenantHead {
             }
         };
         let mut open: Vec<OpenRows<'_>> = Vec::new();
+        let count = references.size_hint().0;
+        read.series.reserve(count);
         for reference in references {
             let mut series = SeriesPart::default();
             if let Some(row) = self.series.row_of(reference) {
@@ -159,6 +161,10 @@ impl TenantHead {
                 open_t: group.rows[first..end].iter().map(|row| row.t).collect(),
             });
             open.push(group.open_rows(first..end));
+            if read.open_values.is_empty() {
+                // The others are likely at as many rows.
+                read.open_values.reserve(read.series.capacity() * (end - first));
+            }
             read.groups.len() - 1
         });
         let from = read.open_values.len();
@@ -247,6 +253,7 @@ impl SeriesRead {
     pub(crate) fn decode(&self) -> Option<SampleBatch> {
         let mut batch = SampleBatch::default();
         batch.series.reserve(self.series.len());
+        batch.values.reserve(self.open_values.len());
         let mut times = Vec::with_capacity(self.groups.len());
         for view in &self.groups {
             times.push(self.group_times(view)?);

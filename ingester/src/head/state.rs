@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::cuts::{Cut, CutState};
 use super::exemplars::StoredExemplar;
 use super::group::{COLUMNS_MAX, Group};
-use super::late::{LateChunk, LateHead, LateSeries, StoredHistogram};
+use super::late::{CHUNK_SAMPLES_MAX, LateChunk, LateHead, LateSeries, StoredHistogram};
 use super::segment::{SEGMENT_ROWS_MAX, Segment};
 use super::series::{NONE, Stint};
 use super::{TenantHead, put_ascending, read_ascending};
@@ -495,6 +495,9 @@ fn read_late(r: &mut Reader<'_>) -> Result<LateHead, Malformed> {
             let first = r.zigzag()?;
             let last = r.zigzag()?;
             let count = r.u32()?;
+            if count == 0 || count as usize > CHUNK_SAMPLES_MAX {
+                return Err(Malformed("late chunk: count"));
+            }
             series.chunks.push(LateChunk { first, last, count, data: Box::from(r.prefixed()?) });
         }
         for _ in 0..r.count(9)? {

@@ -240,6 +240,12 @@ proptest! {
     }
 
     #[test]
+    fn garbage_snapshots_do_not_panic(data in proptest::collection::vec(any::<u8>(), 0..300)) {
+        crate::fuzz_snapshot(&data);
+        let _maybe = TenantHead::restore(0, &[&[1_u8][..], &data].concat(), Vec::new()).is_err();
+    }
+
+    #[test]
     fn mutated_entries_do_not_panic(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
         let samples: Vec<_> = (0..20).map(|i| (i, START, i as f64)).collect();
         let mut bytes = append(&samples, START).to_vec();
@@ -326,6 +332,16 @@ fn samples_are_judged_by_order_age_and_limit() {
     assert_eq!(outcome.series_limit, 1);
     let reasons: Vec<_> = outcome.rejections.iter().map(|r| (r.index, r.reason)).collect();
     assert_eq!(reasons, [(0, RejectReason::SeriesLimit), (2, RejectReason::StaleReference)]);
+}
+
+#[test]
+fn timestamps_at_the_ends_of_time_are_refused() {
+    let mut head = TenantHead::new(1);
+    let samples = [(1, i64::MIN, 1.0), (1, i64::MIN + 1, 1.0), (1, i64::MAX, 1.0), (1, START, 1.0)];
+    let outcome = apply(&mut head, 1, &append(&samples, START)).remove(0);
+    let reasons: Vec<_> = outcome.rejections.iter().map(|r| r.reason).collect();
+    assert_eq!(reasons, [RejectReason::TooOld, RejectReason::TooOld, RejectReason::TooFarInFuture]);
+    assert_eq!(contents(&head, TimeRange::all()).len(), 1);
 }
 
 #[test]

@@ -113,3 +113,24 @@ fn names_values_series_and_status_come_from_the_index() {
         node.close().await;
     });
 }
+
+#[test]
+fn a_tenant_with_nothing_but_metadata_is_flushed_and_read() {
+    use model::{Metadata, MetricType};
+    use proto::{AppendBatch, MetadataAppend};
+    let (runtime, _disk) = simulated(9);
+    runtime.block_on(async {
+        let node = Node::open(&runtime, IngesterConfig::default()).await;
+        let metadata = Metadata { metric_type: MetricType::Gauge, help: "free".into(), unit: String::new() };
+        let append = MetadataAppend { metric: "x".to_owned(), metadata: metadata.clone() };
+        node.append(AppendBatch { metadata: vec![append], ..AppendBatch::default() }).await.unwrap();
+        node.ingester.cut_due().await;
+        assert_eq!(node.ingester.flush(true).await.unwrap().blocks, 0);
+        let found = node.ingester.source().metadata(&tenant(), None).await.unwrap();
+        assert_eq!(found, [("x".to_owned(), metadata)]);
+        let mut crooked = batch(&[(1, 5, 1.0)]);
+        crooked.floats.values.clear();
+        assert!(node.append(crooked).await.is_err());
+        node.close().await;
+    });
+}
