@@ -88,10 +88,7 @@ impl Annotation {
     }
 
     pub(crate) fn incompatible_layout(operator: &str, pos: PosRange) -> Self {
-        Self::warning(
-            format!("incompatible bucket layout encountered for binary operator {operator}"),
-            pos,
-        )
+        Self::warning(format!("incompatible bucket layout encountered for binary operator {operator}"), pos)
     }
 
     pub(crate) fn sort_in_range_query(pos: PosRange) -> Self {
@@ -135,7 +132,14 @@ impl Annotation {
             is_info: true,
             text: with_name(text, metric),
             pos,
-            detail: Detail::ForcedMonotonicity { first: t, last: t, min_bucket, max_bucket, max_diff, count: 0 },
+            detail: Detail::ForcedMonotonicity {
+                first: t,
+                last: t,
+                min_bucket,
+                max_bucket,
+                max_diff,
+                count: 0,
+            },
         }
     }
 
@@ -164,10 +168,7 @@ impl Annotation {
     }
 
     pub(crate) fn quantile_nan_result(metric: &str, pos: PosRange) -> Self {
-        Self::info(
-            with_name("input to histogram_quantile has NaN observations, result is NaN", metric),
-            pos,
-        )
+        Self::info(with_name("input to histogram_quantile has NaN observations, result is NaN", metric), pos)
     }
 
     pub(crate) fn quantile_nan_skew(metric: &str, pos: PosRange) -> Self {
@@ -178,8 +179,7 @@ impl Annotation {
     }
 
     pub(crate) fn fraction_nans(metric: &str, pos: PosRange) -> Self {
-        let text =
-            "input to histogram_fraction has NaN observations, which are excluded from all fractions";
+        let text = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
         Self::info(with_name(text, metric), pos)
     }
 

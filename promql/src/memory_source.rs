@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{
-    CounterResetHint, FloatHistogram, Histogram, HistogramPoint, Labels, LabelsIter, Matcher, Metadata, SampleBatch, SeriesSamples, TenantId,
-    TimeRange, TimestampMs,
+    CounterResetHint, FloatHistogram, Histogram, HistogramPoint, Labels, LabelsIter, Matcher, Metadata,
+    SampleBatch, SeriesSamples, TenantId, TimeRange, TimestampMs,
 };
 use parking_lot::RwLock;
 use proto::{
-    LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source, SourceError,
+    LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source,
+    SourceError,
 };
 
 use crate::histogram::detect_reset;
@@ -55,7 +56,9 @@ impl Series {
 
 /// Whether a counter goes on without a reset or a change of its buckets' layout.
 fn continues_counter(previous: &FloatHistogram, h: &FloatHistogram) -> bool {
-    if previous.counter_reset_hint == CounterResetHint::Gauge || h.counter_reset_hint == CounterResetHint::Reset {
+    if previous.counter_reset_hint == CounterResetHint::Gauge
+        || h.counter_reset_hint == CounterResetHint::Reset
+    {
         return false;
     }
     if h.is_stale() || previous.is_stale() {

@@ -68,15 +68,8 @@ impl Run<'_> {
             options.max_samples,
             self.timeout(),
         ));
-        let mut planner = Planner::new(
-            &self.request.expr,
-            &expr,
-            options,
-            lookback,
-            self.start,
-            self.end,
-            self.step,
-        );
+        let mut planner =
+            Planner::new(&self.request.expr, &expr, options, lookback, self.start, self.end, self.step);
         let grid = Grid::new(self.start, self.end, self.step);
         let mut stats = QueryStats::default();
         let mut source_warnings = Vec::new();
@@ -219,10 +212,10 @@ fn note_sorts(expr: &Expr, query: &QueryContext, grid: Grid) {
         return;
     }
     expr.walk(&mut |node, _| {
-        if let Expr::Call(c) = node {
-            if matches!(c.function.name, "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc") {
-                query.annotate(crate::annotations::Annotation::sort_in_range_query(c.pos));
-            }
+        if let Expr::Call(c) = node
+            && matches!(c.function.name, "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc")
+        {
+            query.annotate(crate::annotations::Annotation::sort_in_range_query(c.pos));
         }
     });
 }

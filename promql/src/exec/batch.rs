@@ -8,7 +8,8 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, Float64Array, RecordBatch, UInt32Array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, Float64Array, RecordBatch,
+    UInt32Array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt32Type};
@@ -84,7 +85,8 @@ pub(crate) fn list_column(values: ScalarBuffer<f64>, steps: usize) -> Result<Arr
     let nulls = validity(&values);
     let rows = values.len().checked_div(steps).unwrap_or(0);
     let items = Arc::new(Float64Array::new(values, nulls));
-    let size = i32::try_from(steps).map_err(|_| QueryError::Execution("too many steps in one query".to_owned()))?;
+    let size =
+        i32::try_from(steps).map_err(|_| QueryError::Execution("too many steps in one query".to_owned()))?;
     let list = FixedSizeListArray::try_new_with_length(Arc::clone(&ITEM), size, items, None, rows)
         .map_err(|e| QueryError::Internal(e.to_string()))?;
     Ok(Arc::new(list))
@@ -164,8 +166,11 @@ impl SeriesBatch {
         let list = batch.column(2).as_fixed_size_list();
         let steps = usize::try_from(list.value_length()).unwrap_or(0);
         let handles = batch.column(3).as_primitive::<UInt32Type>();
-        let histograms =
-            if handles.is_empty() || handles.is_null(0) { None } else { query.histograms.get(handles.value(0)) };
+        let histograms = if handles.is_empty() || handles.is_null(0) {
+            None
+        } else {
+            query.histograms.get(handles.value(0))
+        };
         SeriesBatch {
             labels: batch.column(0).as_binary::<i32>().clone(),
             drop_name: batch.column(1).as_boolean().clone(),
@@ -234,11 +239,6 @@ impl BatchBuilder {
             values: Vec::with_capacity(rows * steps),
             histograms: None,
         }
-    }
-
-    /// Rows so far.
-    pub(crate) fn rows(&self) -> usize {
-        self.drop_name.len()
     }
 
     /// Appends a series without any value; fill it through `floats` and `set_histogram`.

@@ -61,8 +61,11 @@ struct Side {
 
 impl Side {
     fn new(batches: Vec<SeriesBatch>) -> Self {
-        let rows =
-            batches.iter().enumerate().flat_map(|(b, batch)| (0..batch.rows()).map(move |i| (b, i))).collect();
+        let rows = batches
+            .iter()
+            .enumerate()
+            .flat_map(|(b, batch)| (0..batch.rows()).map(move |i| (b, i)))
+            .collect();
         Side { batches, rows }
     }
 
@@ -402,23 +405,23 @@ impl<'a> Join<'a> {
                 };
                 self.emit(row, step, &left, &right, &mut matched)?;
             }
-            if let (Some(fill), Some(one)) = (many_fill, one) {
-                if matched.is_empty() {
-                    let Some(right) = self.one.element(one, step) else { continue };
-                    let key = (usize::MAX, one);
-                    let row = match labels.get(&key) {
-                        Some(row) => *row,
-                        None => {
-                            let mut group = Vec::new();
-                            self.node.match_labels(self.one.labels(one), &mut group);
-                            let made = self.result_labels(&group, self.one.labels(one));
-                            let row = self.row(made, self.node.return_bool);
-                            labels.insert(key, row);
-                            row
-                        }
-                    };
-                    self.emit(row, step, &Element::Float(fill), &right, &mut matched)?;
-                }
+            if let (Some(fill), Some(one)) = (many_fill, one)
+                && matched.is_empty()
+            {
+                let Some(right) = self.one.element(one, step) else { continue };
+                let key = (usize::MAX, one);
+                let row = match labels.get(&key) {
+                    Some(row) => *row,
+                    None => {
+                        let mut group = Vec::new();
+                        self.node.match_labels(self.one.labels(one), &mut group);
+                        let made = self.result_labels(&group, self.one.labels(one));
+                        let row = self.row(made, self.node.return_bool);
+                        labels.insert(key, row);
+                        row
+                    }
+                };
+                self.emit(row, step, &Element::Float(fill), &right, &mut matched)?;
             }
         }
         Ok(())

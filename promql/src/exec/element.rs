@@ -36,7 +36,12 @@ fn histogram(h: FloatHistogram) -> Result<Outcome, Annotation> {
 }
 
 /// Applies `op`; an error means there is no value.
-pub(crate) fn apply(op: BinaryOp, left: &Element, right: &Element, pos: PosRange) -> Result<Outcome, Annotation> {
+pub(crate) fn apply(
+    op: BinaryOp,
+    left: &Element,
+    right: &Element,
+    pos: PosRange,
+) -> Result<Outcome, Annotation> {
     let mismatch = |l: &str, r: &str| Err(Annotation::incompatible_types(l, op.as_str(), r, pos));
     match (left, right) {
         (Element::Float(l), Element::Float(r)) => {

@@ -101,8 +101,10 @@ impl HistogramCall {
                 let mut usable = vec![true; steps];
                 for (step, slot) in slots.iter().enumerate() {
                     let Some(classic) = classic else { break };
-                    let has_buckets =
-                        classics[classic].members.iter().any(|(_, b, r)| !is_absent(batches[*b].row(*r)[step]));
+                    let has_buckets = classics[classic]
+                        .members
+                        .iter()
+                        .any(|(_, b, r)| !is_absent(batches[*b].row(*r)[step]));
                     if slot.is_some() && has_buckets {
                         inputs.query.annotate(Annotation::mixed_classic_native(&metric, self.pos));
                         blocked.entry(classic).or_insert_with(|| vec![false; steps])[step] = true;

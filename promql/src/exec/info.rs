@@ -173,7 +173,10 @@ impl Info {
     }
 
     /// The newest info series per signature at a step.
-    fn newest<'a>(infos: &'a [InfoSeries], step: usize) -> Result<HashMap<Signature, &'a InfoSeries>, QueryError> {
+    fn newest<'a>(
+        infos: &'a [InfoSeries],
+        step: usize,
+    ) -> Result<HashMap<Signature, &'a InfoSeries>, QueryError> {
         let mut newest: HashMap<Signature, &'a InfoSeries> = HashMap::new();
         for info in infos {
             let time = info.times[step];

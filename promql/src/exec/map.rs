@@ -121,7 +121,8 @@ impl Map {
             MapKind::Clamp => {
                 for (((o, v), min), max) in out.iter_mut().zip(row).zip(&params[0]).zip(&params[1]) {
                     // an empty range keeps nothing; NaN bounds are not below each other
-                    if !is_absent(*v) && !(*max < *min) {
+                    let is_empty = *max < *min;
+                    if !is_absent(*v) && !is_empty {
                         *o = go_max(*min, go_min(*max, *v));
                     }
                 }

@@ -26,6 +26,7 @@ mod subquery;
 mod unique;
 mod window_rows;
 
+pub(crate) use crate::histogram::sample_size;
 pub(crate) use absent::Absent;
 pub(crate) use aggregate::{Final, GroupKey, Partial, state_schema};
 pub(crate) use batch::{ABSENT, SeriesBatch, is_absent};
@@ -50,4 +51,3 @@ pub(crate) use sort::{Sort, SortKey};
 pub(crate) use subquery::SubqueryWindow;
 pub(crate) use unique::{Unique, merge_equal};
 pub(crate) use window_rows::WindowSpec;
-pub(crate) use crate::histogram::sample_size;

@@ -75,7 +75,7 @@ fn members(key: &GroupKey, batches: &[SeriesBatch]) -> (Groups, Vec<Vec<Place>>)
     (groups, members)
 }
 
-fn histogram_at<'a>(batches: &'a [SeriesBatch], place: Place, step: usize) -> Option<&'a HistogramSlot> {
+fn histogram_at(batches: &[SeriesBatch], place: Place, step: usize) -> Option<&HistogramSlot> {
     batches[place.0].histogram_row(place.1).map(|row| &row[step]).filter(|slot| slot.is_some())
 }
 
@@ -99,7 +99,7 @@ fn label_hash(labels: &[u8]) -> u64 {
 
 impl Rank {
     fn quantile(&self, batches: &[SeriesBatch], param: &[f64], inputs: &Inputs) -> SeriesBatch {
-        let mut note = |q: f64| inputs.query.annotate(Annotation::invalid_quantile(q, self.param_pos));
+        let note = |q: f64| inputs.query.annotate(Annotation::invalid_quantile(q, self.param_pos));
         if batches.iter().any(|b| b.rows() > 0) || !param.is_empty() {
             if param.iter().any(|q| q.is_nan()) {
                 note(f64::NAN);
@@ -219,7 +219,12 @@ impl Rank {
         Ok(Some(()))
     }
 
-    fn choose(&self, batches: &[SeriesBatch], param: &[f64], inputs: &Inputs) -> Result<SeriesBatch, QueryError> {
+    fn choose(
+        &self,
+        batches: &[SeriesBatch],
+        param: &[f64],
+        inputs: &Inputs,
+    ) -> Result<SeriesBatch, QueryError> {
         let steps = self.grid.steps;
         let mut out = BatchBuilder::new(steps, 0);
         if self.check(param, inputs)?.is_none() {

@@ -73,8 +73,11 @@ fn natural(a: &str, b: &str) -> Ordering {
 
 impl Sort {
     fn sorted(&self, batches: &[SeriesBatch]) -> SeriesBatch {
-        let mut places: Vec<(usize, usize)> =
-            batches.iter().enumerate().flat_map(|(b, batch)| (0..batch.rows()).map(move |i| (b, i))).collect();
+        let mut places: Vec<(usize, usize)> = batches
+            .iter()
+            .enumerate()
+            .flat_map(|(b, batch)| (0..batch.rows()).map(move |i| (b, i)))
+            .collect();
         let labels = |place: &(usize, usize)| batches[place.0].labels.value(place.1);
         match &self.key {
             SortKey::Value => {

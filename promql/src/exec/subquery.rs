@@ -35,7 +35,9 @@ impl Operator for SubqueryWindow {
             let params = evaluate_all(&self.params, self.spec.grid, &inputs, 1).await?;
             let times: Vec<i64> = (0..self.inner.steps).map(|i| self.inner.at(i)).collect();
             let batches = inputs.series(0, partition);
-            Ok(batches.map(move |batch| inputs.encode(self.batch(&batch?, &times, &inputs, &params)?)).boxed())
+            Ok(batches
+                .map(move |batch| inputs.encode(self.batch(&batch?, &times, &inputs, &params)?))
+                .boxed())
         })
     }
 }

@@ -56,10 +56,10 @@ pub(crate) fn merge_equal(
             }
         }
     }
-    if let [batch] = batches {
-        if members.len() == batch.rows() {
-            return Ok(batch.clone());
-        }
+    if let [batch] = batches
+        && members.len() == batch.rows()
+    {
+        return Ok(batch.clone());
     }
     let mut out = BatchBuilder::new(steps, members.len());
     for group in members {

@@ -13,8 +13,8 @@ use crate::annotations::Annotation;
 use crate::ast::PosRange;
 use crate::engine::QueryError;
 use crate::functions::{
-    Bounds, Extended, Notes, RateTerms, SlidePlan, SlideScratch, Window, WindowFunction, WindowValue, evaluate,
-    slide, slides,
+    Bounds, Extended, Notes, RateTerms, SlidePlan, SlideScratch, Window, WindowFunction, WindowValue,
+    evaluate, slide, slides,
 };
 use crate::histogram::sample_size;
 
@@ -99,7 +99,8 @@ impl<'a> WindowRows<'a> {
         }
         let spec = self.spec;
         self.labels.clear();
-        let drop_name = label_bytes::apply_into(row.labels, spec.name_action, row.drop_name, &mut self.labels);
+        let drop_name =
+            label_bytes::apply_into(row.labels, spec.name_action, row.drop_name, &mut self.labels);
         out.push_empty(&self.labels, drop_name);
         let uses_starts = self.query.features.start_timestamps && spec.function.uses_start_timestamps();
         let simple = row.histograms.is_empty()
@@ -169,8 +170,7 @@ impl<'a> WindowRows<'a> {
             }
         }
         let has_starts = uses_starts && row.starts.is_some();
-        let hs: Vec<HistogramPoint> =
-            row.histograms.iter().filter(|p| !p.h.is_stale()).cloned().collect();
+        let hs: Vec<HistogramPoint> = row.histograms.iter().filter(|p| !p.h.is_stale()).cloned().collect();
         let metric = match &spec.metric {
             Some(metric) => metric.as_str(),
             None => label_bytes::get(row.labels, METRIC_NAME),
@@ -221,7 +221,9 @@ impl<'a> WindowRows<'a> {
 
     /// `rate` and `increase` of what does not look like a counter.
     fn note_non_counter(&mut self, row: &Row<'_>) {
-        if !matches!(self.spec.function, WindowFunction::Rate | WindowFunction::Increase) || self.noted_non_counter {
+        if !matches!(self.spec.function, WindowFunction::Rate | WindowFunction::Increase)
+            || self.noted_non_counter
+        {
             return;
         }
         let metric = match &self.spec.metric {

@@ -28,8 +28,7 @@ impl Civil {
         let shifted = days + 719_468;
         let era = shifted.div_euclid(146_097);
         let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_march_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_march_year + 2) / 153;
         let day = day_of_march_year - (153 * month_from_march + 2) / 5 + 1;
@@ -67,7 +66,10 @@ mod tests {
     #[test]
     fn dates_are_found() {
         let epoch = Civil::from_unix(0);
-        assert_eq!((epoch.year, epoch.month, epoch.day, epoch.weekday, epoch.day_of_year), (1970, 1, 1, 4, 1));
+        assert_eq!(
+            (epoch.year, epoch.month, epoch.day, epoch.weekday, epoch.day_of_year),
+            (1970, 1, 1, 4, 1)
+        );
         let leap = Civil::from_unix(1_456_790_399);
         assert_eq!((leap.year, leap.month, leap.day, leap.hour, leap.day_of_year), (2016, 2, 29, 23, 60));
         assert_eq!(leap.days_in_month(), 29);

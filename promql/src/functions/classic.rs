@@ -152,7 +152,7 @@ pub(crate) fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>)
         }
         rank = bucket.count;
     }
-    let limit = |found: Option<f64>| found.filter(|r| !(*r > count)).unwrap_or(count);
+    let limit = |found: Option<f64>| found.map_or(count, |r| if r > count { count } else { r });
     (limit(upper_rank) - limit(lower_rank)) / count
 }
 

@@ -78,21 +78,6 @@ impl SampleFunction {
         })
     }
 
-    /// Whether it reads a date.
-    pub(crate) fn is_date(self) -> bool {
-        matches!(
-            self,
-            Self::DaysInMonth
-                | Self::DayOfMonth
-                | Self::DayOfWeek
-                | Self::DayOfYear
-                | Self::Hour
-                | Self::Minute
-                | Self::Month
-                | Self::Year
-        )
-    }
-
     /// Its value.
     pub(crate) fn apply(self, v: f64) -> f64 {
         match self {

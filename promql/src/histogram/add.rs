@@ -135,7 +135,10 @@ fn combine(h: &mut FloatHistogram, other: &FloatHistogram, sign: f64) -> Result<
     if is_custom(h) != is_custom(other) {
         return Err(Incompatible);
     }
-    let mut merge = Merge { collision: merge_hints(&mut h.counter_reset_hint, other.counter_reset_hint), ..Merge::default() };
+    let mut merge = Merge {
+        collision: merge_hints(&mut h.counter_reset_hint, other.counter_reset_hint),
+        ..Merge::default()
+    };
     h.count += sign * other.count;
     h.sum += sign * other.sum;
     if is_custom(h) {
@@ -156,13 +159,8 @@ fn combine(h: &mut FloatHistogram, other: &FloatHistogram, sign: f64) -> Result<
             );
         }
         if threshold > h.zero_threshold {
-            (h.zero_count, h.zero_threshold) = widened_zero(
-                h.zero_count,
-                h.zero_threshold,
-                h.schema,
-                [&positive, &negative],
-                threshold,
-            );
+            (h.zero_count, h.zero_threshold) =
+                widened_zero(h.zero_count, h.zero_threshold, h.schema, [&positive, &negative], threshold);
             drop_below(&mut positive, h.schema, h.zero_threshold);
             drop_below(&mut negative, h.schema, h.zero_threshold);
         }

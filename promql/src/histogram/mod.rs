@@ -93,7 +93,8 @@ fn sides_equal(a: (&[Span], &[f64]), b: (&[Span], &[f64])) -> bool {
     if a.0 == b.0 {
         return true;
     }
-    let indexes = |side: (&[Span], &[f64])| side_of(side.0, side.1).into_iter().map(|(i, _)| i).collect::<Vec<_>>();
+    let indexes =
+        |side: (&[Span], &[f64])| side_of(side.0, side.1).into_iter().map(|(i, _)| i).collect::<Vec<_>>();
     indexes(a) == indexes(b)
 }
 
@@ -106,14 +107,8 @@ pub(crate) fn equals(a: &FloatHistogram, b: &FloatHistogram) -> bool {
         && (!is_custom(a) || same_bounds(&a.custom_values, &b.custom_values))
         && a.zero_threshold == b.zero_threshold
         && same(a.zero_count, b.zero_count)
-        && sides_equal(
-            (&a.negative_spans, &a.negative_buckets),
-            (&b.negative_spans, &b.negative_buckets),
-        )
-        && sides_equal(
-            (&a.positive_spans, &a.positive_buckets),
-            (&b.positive_spans, &b.positive_buckets),
-        )
+        && sides_equal((&a.negative_spans, &a.negative_buckets), (&b.negative_spans, &b.negative_buckets))
+        && sides_equal((&a.positive_spans, &a.positive_buckets), (&b.positive_spans, &b.positive_buckets))
 }
 
 fn same_bounds(a: &Arc<[f64]>, b: &Arc<[f64]>) -> bool {

@@ -110,7 +110,11 @@ pub(crate) fn fraction(lower: f64, upper: f64, h: &FloatHistogram, notes: &mut N
         }
         let linear = is_custom(h) || is_zero;
         let inside = |v: f64| {
-            if linear && b.lower == f64::NEG_INFINITY { b.count } else { rank + b.count * b.fraction_below(v, linear) }
+            if linear && b.lower == f64::NEG_INFINITY {
+                b.count
+            } else {
+                rank + b.count * b.fraction_below(v, linear)
+            }
         };
         for (value, found) in [(lower, &mut lower_rank), (upper, &mut upper_rank)] {
             if found.is_none() {
@@ -133,7 +137,7 @@ pub(crate) fn fraction(lower: f64, upper: f64, h: &FloatHistogram, notes: &mut N
             notes.noted.push(Annotation::fraction_nans(notes.metric, notes.pos));
         }
     }
-    let limit = |found: Option<f64>| found.filter(|r| !(*r > count)).unwrap_or(count);
+    let limit = |found: Option<f64>| found.map_or(count, |r| if r > count { count } else { r });
     (limit(upper_rank) - limit(lower_rank)) / h.count
 }
 

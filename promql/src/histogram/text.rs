@@ -12,13 +12,8 @@ fn bucket(out: &mut String, b: &Bounded, lower_inclusive: bool, upper_inclusive:
     let open = if lower_inclusive { '[' } else { '(' };
     let close = if upper_inclusive { ']' } else { ')' };
     // writing to a string does not fail
-    let _infallible = write!(
-        out,
-        ", {open}{},{}{close}:{}",
-        format_g(b.lower),
-        format_g(b.upper),
-        format_g(b.count)
-    );
+    let _infallible =
+        write!(out, ", {open}{},{}{close}:{}", format_g(b.lower), format_g(b.upper), format_g(b.count));
 }
 
 /// `{count:…, sum:…, (lower,upper]:count, …}`, empty buckets left out.

@@ -32,8 +32,7 @@ impl Planner<'_> {
             });
         }
         let swapped = left == ValueType::Scalar;
-        let (vector, scalar) =
-            if swapped { (&binary.rhs, &binary.lhs) } else { (&binary.lhs, &binary.rhs) };
+        let (vector, scalar) = if swapped { (&binary.rhs, &binary.lhs) } else { (&binary.lhs, &binary.rhs) };
         if vector.value_type() == ValueType::Scalar {
             return Err(QueryError::Internal("operator between scalars where a vector is wanted".to_owned()));
         }

@@ -6,8 +6,8 @@ use super::{InfoNode, Node, Planner, ScalarArgs};
 use crate::ast::{Call, Expr, ValueType};
 use crate::engine::QueryError;
 use crate::exec::{
-    Grid, GroupKey, HistogramCallKind, HistogramPart, InstantMode, MapKind, NameAction, RelabelKind, ScalarExpr,
-    SortKey, push_pair,
+    Grid, GroupKey, HistogramCallKind, HistogramPart, InstantMode, MapKind, NameAction, RelabelKind,
+    ScalarExpr, SortKey, push_pair,
 };
 use crate::functions::{SampleFunction, WindowFunction};
 
@@ -213,11 +213,7 @@ impl Planner<'_> {
         let action = self.drop_action();
         let node = self.instant_with(selector, grid, mode, action)?;
         let fixed = action != NameAction::Drop || node.names_fixed(&self.selectors);
-        Ok(if fixed {
-            node
-        } else {
-            Node::Unique { input: Box::new(node), merge: true, steps: grid.steps }
-        })
+        Ok(if fixed { node } else { Node::Unique { input: Box::new(node), merge: true, steps: grid.steps } })
     }
 
     fn relabel(&mut self, name: &str, args: &[&Expr], grid: Grid) -> Result<Node, QueryError> {

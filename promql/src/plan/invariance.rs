@@ -35,8 +35,7 @@ pub(super) fn of(expr: &Expr) -> (bool, bool) {
             let args_invariant = c.args.iter().all(|a| of(a.unparen()).0);
             let is_pinned_timestamp = c.function.name == "timestamp"
                 && c.args.iter().all(|a| matches!(a.unparen(), Expr::VectorSelector(_)));
-            let invariant =
-                args_invariant && (!depends_on_time(c.function.name) || is_pinned_timestamp);
+            let invariant = args_invariant && (!depends_on_time(c.function.name) || is_pinned_timestamp);
             (invariant, invariant)
         }
         Expr::Paren(p) => of(&p.expr),

@@ -22,7 +22,7 @@ pub(crate) use physical::Builder;
 
 use crate::ast::{AtModifier, BinaryOp, Expr, PosRange, UnaryOp};
 use crate::engine::{EngineOptions, Features, QueryError};
-use crate::exec::{GroupKey, Grid, MapKind, NameAction};
+use crate::exec::{Grid, GroupKey, MapKind, NameAction};
 
 /// Makes plans.
 #[derive(Debug)]
@@ -134,10 +134,9 @@ impl<'a> Planner<'a> {
             Expr::Aggregate(a) => self.aggregate(a, grid),
             Expr::Call(c) => self.call(c, grid, wanted, drops),
             Expr::Number(_) | Expr::Duration(_) => self.vector_of_scalar(expr, grid),
-            Expr::String(_) | Expr::MatrixSelector(_) | Expr::Subquery(_) => Err(QueryError::Internal(format!(
-                "expression of type {} where a vector is wanted",
-                expr.value_type().as_str()
-            ))),
+            Expr::String(_) | Expr::MatrixSelector(_) | Expr::Subquery(_) => Err(QueryError::Internal(
+                format!("expression of type {} where a vector is wanted", expr.value_type().as_str()),
+            )),
         }
     }
 

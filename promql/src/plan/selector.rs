@@ -125,14 +125,9 @@ impl Planner<'_> {
         let fixed = may_project || name_action != NameAction::Drop;
         let selector_number =
             self.add_selector(selector, first - range - before + 1, last + after, may_project);
-        let spec =
-            WindowSpec { function, grid, range, offset, pinned, extended, name_action, pos, metric };
+        let spec = WindowSpec { function, grid, range, offset, pinned, extended, name_action, pos, metric };
         let node = Node::Range { selector: selector_number, spec, params };
-        Ok(if fixed {
-            node
-        } else {
-            Node::Unique { input: Box::new(node), merge: false, steps: grid.steps }
-        })
+        Ok(if fixed { node } else { Node::Unique { input: Box::new(node), merge: false, steps: grid.steps } })
     }
 
     /// A range selector that is the whole query: (exclusive start, inclusive end, edges).

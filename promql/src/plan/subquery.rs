@@ -18,7 +18,11 @@ pub(crate) struct PlannedSubquery {
 
 impl Planner<'_> {
     /// The inner query for windows at the points of `grid`.
-    pub(crate) fn subquery(&mut self, subquery: &Subquery, grid: Grid) -> Result<PlannedSubquery, QueryError> {
+    pub(crate) fn subquery(
+        &mut self,
+        subquery: &Subquery,
+        grid: Grid,
+    ) -> Result<PlannedSubquery, QueryError> {
         let offset = self.duration_ms(&subquery.offset, true)?;
         let range = self.duration_ms(&subquery.range, false)?;
         let step = if subquery.step.is_unset() {
@@ -76,12 +80,7 @@ impl Planner<'_> {
             pos,
             metric: None,
         };
-        let node =
-            Node::Subquery { input: Box::new(planned.input), inner: planned.inner, spec, params };
-        Ok(if fixed {
-            node
-        } else {
-            Node::Unique { input: Box::new(node), merge: false, steps: grid.steps }
-        })
+        let node = Node::Subquery { input: Box::new(planned.input), inner: planned.inner, spec, params };
+        Ok(if fixed { node } else { Node::Unique { input: Box::new(node), merge: false, steps: grid.steps } })
     }
 }

@@ -1,4 +1,6 @@
 //! The engine seen from outside.
 
+#[cfg(test)]
 mod queries;
+#[cfg(test)]
 mod scripts;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use model::{ErrorKind, Labels, TenantId};
 use promql::{
-    Answer, Engine, EngineOptions, Features, MatrixSeries, MemorySource, QueryError, QueryRequest, SampleValue, Value,
+    Answer, Engine, EngineOptions, Features, MatrixSeries, MemorySource, QueryError, QueryRequest,
+    SampleValue, Value,
 };
 use runtime::Runtime;
 
@@ -35,7 +36,10 @@ fn counters() -> Arc<MemorySource> {
 }
 
 fn engine(runtime: &Runtime, partitions: usize) -> Engine {
-    Engine::new(runtime.clone(), EngineOptions { partitions, features: Features::all(), ..EngineOptions::default() })
+    Engine::new(
+        runtime.clone(),
+        EngineOptions { partitions, features: Features::all(), ..EngineOptions::default() },
+    )
 }
 
 fn request(expr: &str) -> QueryRequest {
@@ -56,7 +60,10 @@ fn assert_close(a: &[MatrixSeries], b: &[MatrixSeries], expr: &str) {
         assert_eq!(a.floats.len(), b.floats.len(), "{expr}");
         for ((t, x), (u, y)) in a.floats.iter().zip(&b.floats) {
             assert_eq!(t, u, "{expr}");
-            assert!(x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-12 * x.abs().max(1e-9), "{expr}: {x} {y}");
+            assert!(
+                x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-12 * x.abs().max(1e-9),
+                "{expr}: {x} {y}"
+            );
         }
     }
 }
@@ -111,7 +118,9 @@ fn scalars_strings_and_windows_are_answered() {
     let runtime = Runtime::real();
     let source = counters();
     let engine = engine(&runtime, 1);
-    let at = |expr: &str| runtime.block_on(engine.instant(source.clone(), request(expr), 10 * MINUTE)).unwrap().value;
+    let at = |expr: &str| {
+        runtime.block_on(engine.instant(source.clone(), request(expr), 10 * MINUTE)).unwrap().value
+    };
     assert_eq!(at("1 + 2 * time()"), Value::Scalar { t: 10 * MINUTE, v: 1201.0 });
     assert_eq!(at("\"a\""), Value::String { t: 10 * MINUTE, s: "a".into() });
     let Value::Matrix(series) = at("x_total{instance=\"i1\"}[1m]") else { panic!("not a matrix") };

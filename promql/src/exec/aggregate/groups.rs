@@ -52,6 +52,8 @@ pub(crate) struct Groups {
     /// Whether a member's name is to be dropped at the end.
     pub drop_name: Vec<bool>,
     scratch: Vec<u8>,
+    /// The group without labels: looked up without comparing nothing to nothing.
+    unlabelled: Option<usize>,
 }
 
 impl Groups {
@@ -64,12 +66,19 @@ impl Groups {
             key.write(labels, &mut self.scratch);
             &self.scratch
         };
-        if let Some(number) = self.numbers.get(bytes) {
-            let number = *number as usize;
+        let known = if bytes.is_empty() {
+            self.unlabelled
+        } else {
+            self.numbers.get(bytes).map(|number| *number as usize)
+        };
+        if let Some(number) = known {
             self.drop_name[number] |= drop_name;
             return (number, false);
         }
         let number = self.labels.len();
+        if bytes.is_empty() {
+            self.unlabelled = Some(number);
+        }
         let bytes: Box<[u8]> = Box::from(bytes);
         self.labels.push(bytes.clone());
         self.drop_name.push(drop_name);

@@ -122,7 +122,8 @@ impl Folded {
             c,
             Arc::new(handles),
         ];
-        RecordBatch::try_new(Arc::clone(&inputs.schema), columns).map_err(|e| QueryError::Internal(e.to_string()))
+        RecordBatch::try_new(Arc::clone(&inputs.schema), columns)
+            .map_err(|e| QueryError::Internal(e.to_string()))
     }
 }
 
@@ -155,7 +156,10 @@ impl Partial {
                 _ => {
                     folded.floats.add(group, row);
                     if slots.iter().any(Option::is_some) {
-                        query.annotate(Annotation::histogram_ignored_in_aggregation(self.op.as_str(), self.pos));
+                        query.annotate(Annotation::histogram_ignored_in_aggregation(
+                            self.op.as_str(),
+                            self.pos,
+                        ));
                     }
                 }
             }

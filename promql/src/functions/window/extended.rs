@@ -183,19 +183,19 @@ fn histogram_rate(
     } else {
         (*hs[last].h).clone()
     };
-    if !is_counter && !(is_gauge(&left) && is_gauge(&right)) {
+    let both_gauges = is_gauge(&left) && is_gauge(&right);
+    if !is_counter && !both_gauges {
         notes.noted.push(Annotation::histogram_not_gauge(notes.metric, notes.pos));
     }
     let mut result = right.clone();
     if histogram::sub(&mut result, &left)?.reconciled {
         notes.reconciled("subtraction");
     }
-    if is_counter {
-        if let Some(correction) = correction(w, first, last, &left, &right, notes)? {
-            if histogram::add(&mut result, &correction)?.reconciled {
-                notes.reconciled("addition");
-            }
-        }
+    if is_counter
+        && let Some(correction) = correction(w, first, last, &left, &right, notes)?
+        && histogram::add(&mut result, &correction)?.reconciled
+    {
+        notes.reconciled("addition");
     }
     if is_rate {
         histogram::divide(&mut result, w.range_seconds());

@@ -11,8 +11,8 @@ mod slide;
 
 use std::sync::Arc;
 
-use model::{FloatHistogram, HistogramPoint};
 pub(crate) use extended::{extend_floats, interpolate, interpolate_histograms};
+use model::{FloatHistogram, HistogramPoint};
 pub(crate) use rate::RateTerms;
 pub(crate) use slide::{SlidePlan, SlideScratch, slide, slides};
 

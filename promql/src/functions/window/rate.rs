@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram, HistogramPoint};
 
-use super::{Bounds, Extended, Notes, Window, WindowValue};
 use super::extended;
+use super::{Bounds, Extended, Notes, Window, WindowValue};
 use crate::annotations::Annotation;
 use crate::histogram::{self, Incompatible};
 
@@ -93,7 +93,13 @@ impl RateTerms {
 impl RateTerm {
     /// The factor for a counter that is `first` at its first sample and grows by `result`.
     #[inline(always)]
-    pub(crate) fn counter_factor(&self, first: f64, result: f64, range_seconds: f64, per_second: bool) -> f64 {
+    pub(crate) fn counter_factor(
+        &self,
+        first: f64,
+        result: f64,
+        range_seconds: f64,
+        per_second: bool,
+    ) -> f64 {
         // The zero point can matter only when it is nearer than the window's start; the slack keeps the
         // division off the common path without changing its outcome.
         if result > 0.0 && first >= 0.0 && self.interval * first <= self.to_start * result * 1.000_001 {
@@ -244,8 +250,7 @@ fn extrapolated_histograms(
         }
     }
     let Some(mut result) = result else { return WindowValue::None };
-    let zero =
-        (result.count > 0.0 && points[0].h.count >= 0.0).then(|| points[0].h.count / result.count);
+    let zero = (result.count > 0.0 && points[0].h.count >= 0.0).then(|| points[0].h.count / result.count);
     let (first, end) = (points[0].t, points[last].t);
     let mut factor = window_factor(w, first, end, last, from_start.then_some(first_start), is_counter, zero);
     if is_rate {
@@ -269,8 +274,7 @@ fn histogram_increase(
         notes.noted.push(Annotation::histogram_not_counter(notes.metric, notes.pos));
     }
     let reset_at = |i: usize, previous: &FloatHistogram| {
-        (use_starts
-            && is_start_reset(points[i - 1].start_t, points[i - 1].t, points[i].start_t, points[i].t))
+        (use_starts && is_start_reset(points[i - 1].start_t, points[i - 1].t, points[i].start_t, points[i].t))
             || histogram::detect_reset(&points[i].h, previous)
     };
     // A reset right after the first sample: its layout does not matter.
@@ -415,12 +419,12 @@ pub(super) fn instant(w: &Window<'_>, notes: &mut Notes<'_>, is_rate: bool) -> W
             if is_rate && (is_gauge(first) || is_gauge(second)) {
                 notes.noted.push(Annotation::histogram_not_counter(notes.metric, notes.pos));
             }
-            if !is_rate && !(is_gauge(first) && is_gauge(second)) {
+            let both_gauges = is_gauge(first) && is_gauge(second);
+            if !is_rate && !both_gauges {
                 notes.noted.push(Annotation::histogram_not_gauge(notes.metric, notes.pos));
             }
             let mut result = second.clone();
-            let reset =
-                is_start_reset(a.start, a.t, b.start, b.t) || histogram::detect_reset(second, first);
+            let reset = is_start_reset(a.start, a.t, b.start, b.t) || histogram::detect_reset(second, first);
             if !is_rate || !reset {
                 match histogram::sub(&mut result, first) {
                     Ok(merge) => {

@@ -148,8 +148,7 @@ fn prefix_sums(vs: &[f64], origin: f64, sums: &mut Vec<Double>) -> bool {
     for v in vs {
         let v = v - origin;
         let size = v.abs();
-        // NaN compares false and is caught below
-        if !(size <= 1e290) {
+        if size.is_nan() || size > 1e290 {
             return false;
         }
         largest = largest.max(size);
@@ -176,13 +175,7 @@ fn count_pairs(vs: &[f64], counts: &mut Vec<u32>, counted: impl Fn(f64, f64) -> 
 }
 
 /// Counters: difference, plus what resets inside the window took away.
-fn counter(
-    vs: &[f64],
-    plan: &SlidePlan<'_>,
-    per_second: bool,
-    scratch: &mut SlideScratch,
-    out: &mut [f64],
-) {
+fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut SlideScratch, out: &mut [f64]) {
     let resets = &mut scratch.resets;
     resets.clear();
     let mut any = false;
