@@ -294,8 +294,68 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use runtime::SimulatedDisk;
+
+    use super::*;
+    use crate::cluster::{Cluster, ClusterConfig};
+
+    struct Nothing;
+
+    impl StateMachine for Nothing {
+        fn apply(&mut self, _: LogPosition, payload: &Bytes) -> Bytes {
+            payload.clone()
+        }
+
+        fn snapshot(&mut self) -> SnapshotJob {
+            Box::new(|_| Ok(Bytes::new()))
+        }
+
+        fn restore(&mut self, _: &Bytes, _: &SnapshotDir) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn collect_garbage(&mut self, _: &Bytes, _: &SnapshotDir) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn leader_restore_is_off() {
-        assert_eq!(super::raft_config().unwrap().enable_leader_restore, Some(false));
+        assert_eq!(raft_config().unwrap().enable_leader_restore, Some(false));
+    }
+
+    #[test]
+    fn an_election_during_a_stalled_fsync_counts_nothing_as_durable() {
+        let disk = SimulatedDisk::new(1);
+        let runtime = Runtime::simulated(1).with_disk(Arc::new(disk.clone()));
+        runtime.block_on(async {
+            let cluster =
+                Cluster::open(runtime.clone(), ClusterConfig::new("/data", NodeId(1))).await.unwrap();
+            let group = cluster.start_group(GroupId(1), Box::new(Nothing)).await.unwrap();
+            group.is_ready().await.unwrap();
+            let (flushed, applied) = (group.flushed(), group.applied());
+            disk.set_faults(|faults| faults.stall_syncs = true);
+            let proposal = runtime.spawn("proposal", {
+                let group = group.clone();
+                async move { group.propose(Bytes::from_static(b"in flight")).await }
+            });
+            runtime.sleep(Duration::from_millis(10)).await;
+            group.inner.raft.trigger().elect(false).await.unwrap();
+            runtime.sleep(Duration::from_secs(60)).await;
+            assert!(!proposal.is_finished(), "acknowledged without an fsync");
+            assert_eq!((group.flushed(), group.applied()), (flushed, applied));
+            disk.set_faults(|faults| faults.stall_syncs = false);
+            group.is_ready().await.unwrap();
+            let (position, answer) = group.propose(Bytes::from_static(b"after")).await.unwrap();
+            assert!(group.flushed() >= position);
+            assert_eq!(answer, "after");
+            // written before the election: taken over by the new term, or refused; not forgotten
+            if let Ok((position, answer)) = proposal.await.unwrap() {
+                assert!(position <= group.applied());
+                assert_eq!(answer, "in flight");
+            }
+        });
     }
 }

@@ -17,7 +17,7 @@ use super::record::{Checkpoint, Record};
 use super::scan::{End, Scanner, was_durable};
 use super::segment;
 use super::span::Spans;
-use crate::types::LogId;
+use crate::types::{LogId, next_index};
 
 /// A group as the log tells it.
 #[derive(Debug, Default)]
@@ -25,8 +25,6 @@ pub(crate) struct RecoveredGroup {
     pub(crate) log: LogState,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) spans: Spans,
-    /// Entries up to here are missing and must turn out to be purged.
-    missing_upto: Option<u64>,
 }
 
 /// A segment on disk.
@@ -104,11 +102,12 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Recovered, Failure>
         read_segment(disk, dir, number, Some(number) == last, &mut recovered)?;
     }
     for (id, group) in &recovered.groups {
-        if let Some(missing) = group.missing_upto
-            && group.log.purged.is_none_or(|purged| purged.index < missing)
-        {
+        // the oldest segment may begin behind entries that a later record purges or writes again;
+        // in the end none may be missing
+        let from = next_index(group.log.purged.as_ref());
+        if !group.log.entries.is_empty() && group.log.first > from {
             let segment = recovered.segments.keys().next().copied().unwrap_or(0);
-            let reason = format!("entries of group {id} up to {missing} are missing");
+            let reason = format!("entries {from} to {} of group {id} are missing", group.log.first - 1);
             return Err(Failure::Damage(Damage { segment, offset: 0, reason }));
         }
     }
@@ -190,13 +189,6 @@ impl RecoveredGroup {
     }
 
     fn entry(&mut self, id: LogId, payload_len: usize, place: Place) {
-        let expected = match self.log.entries.is_empty() {
-            true => self.log.purged.map_or(0, |purged| purged.index + 1),
-            false => self.log.end(),
-        };
-        if id.index > expected {
-            self.missing_upto = Some(id.index - 1);
-        }
         let payload_len = u32::try_from(payload_len).unwrap_or(u32::MAX);
         let slot = Slot { term: id.leader_id.term, payload_len, place: Some(place), cached: None };
         self.log.push(id.index, slot);

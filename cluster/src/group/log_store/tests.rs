@@ -223,7 +223,7 @@ impl Run {
 
 #[test]
 fn after_a_power_loss_the_log_is_one_it_was_no_older_than_what_was_acknowledged() {
-    for seed in 0..60 {
+    for seed in 0..120 {
         let disk = SimulatedDisk::new(seed);
         disk.set_faults(|faults| faults.sync_latency = Duration::from_micros(200));
         let runtime = Runtime::simulated(seed);
