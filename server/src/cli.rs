@@ -81,7 +81,7 @@ pub(crate) struct ServeArgs {
     #[arg(long = "storage.retention", value_name = "DURATION")]
     pub(crate) retention: Option<String>,
     /// How far behind its newest sample a series may still be written. [default: 24h]
-    #[arg(long = "storage.out-of-order-time-window", value_name = "DURATION")]
+    #[arg(long = "limits.out-of-order-time-window", value_name = "DURATION")]
     pub(crate) out_of_order_time_window: Option<String>,
     /// Longest a query looks back for the newest sample of a series. [default: 5m]
     #[arg(long = "query.lookback-delta", value_name = "DURATION")]

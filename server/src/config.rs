@@ -129,7 +129,6 @@ struct ListenFile {
 #[serde(default, deny_unknown_fields)]
 struct StorageFile {
     retention: Option<FileDuration>,
-    out_of_order_time_window: Option<FileDuration>,
     query_overlap: Option<FileDuration>,
 }
 
@@ -154,39 +153,72 @@ struct LogFile {
     level: Option<FileLevel>,
 }
 
-/// Limits of a tenant.
+/// Limits, of a tenant where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Most active series of a tenant; 0: no limit.
-    pub(crate) max_series: u64,
+    pub(crate) series_per_tenant_max: u64,
+    /// How far behind its newest sample a series may still be written.
+    #[serde(deserialize_with = "file_duration")]
+    pub(crate) out_of_order_time_window: Duration,
     /// Samples per second a tenant may write; 0: no limit.
-    pub(crate) ingestion_rate: f64,
+    pub(crate) samples_per_second: f64,
+    /// Samples a tenant may write at once after a pause.
+    pub(crate) samples_burst: f64,
     /// Most labels of a series.
-    pub(crate) max_label_names_per_series: usize,
+    pub(crate) labels_per_series_max: usize,
     /// Longest label name in bytes.
-    pub(crate) max_label_name_length: usize,
+    pub(crate) label_name_bytes_max: usize,
     /// Longest label value in bytes.
-    pub(crate) max_label_value_length: usize,
+    pub(crate) label_value_bytes_max: usize,
+    /// Most bytes in the labels of an exemplar.
+    pub(crate) exemplar_label_bytes_max: usize,
     /// Largest push request as sent, in bytes.
-    pub(crate) max_recv_msg_size: usize,
+    pub(crate) request_bytes_max: usize,
     /// Largest push request decompressed, in bytes.
-    pub(crate) max_decoded_size: usize,
-    /// Most exemplars kept per tenant.
-    pub(crate) max_exemplars: usize,
+    pub(crate) decoded_bytes_max: usize,
+    /// Bytes of all push requests in work at once.
+    pub(crate) inflight_bytes_max: usize,
+}
+
+fn file_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    FileDuration::deserialize(deserializer).map(|d| d.0)
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let door = distributor::Limits::default();
         Limits {
-            max_series: 0,
-            ingestion_rate: 0.0,
-            max_label_names_per_series: 128,
-            max_label_name_length: 1024,
-            max_label_value_length: 8192,
-            max_recv_msg_size: 32 << 20,
-            max_decoded_size: 32 << 20,
-            max_exemplars: 100_000,
+            series_per_tenant_max: 0,
+            out_of_order_time_window: Duration::from_secs(24 * 3600),
+            samples_per_second: 0.0,
+            samples_burst: 0.0,
+            labels_per_series_max: door.labels_per_series_max,
+            label_name_bytes_max: door.label_name_bytes_max,
+            label_value_bytes_max: door.label_value_bytes_max,
+            exemplar_label_bytes_max: door.exemplar_label_bytes_max,
+            request_bytes_max: door.request_bytes_max,
+            decoded_bytes_max: door.decoded_bytes_max,
+            inflight_bytes_max: door.inflight_bytes_max,
+        }
+    }
+}
+
+impl Limits {
+    /// Those of the write door.
+    pub(crate) fn of_door(&self) -> distributor::Limits {
+        distributor::Limits {
+            request_bytes_max: self.request_bytes_max,
+            decoded_bytes_max: self.decoded_bytes_max,
+            inflight_bytes_max: self.inflight_bytes_max,
+            labels_per_series_max: self.labels_per_series_max,
+            label_name_bytes_max: self.label_name_bytes_max,
+            label_value_bytes_max: self.label_value_bytes_max,
+            exemplar_label_bytes_max: self.exemplar_label_bytes_max,
+            samples_per_second: (self.samples_per_second > 0.0).then_some(self.samples_per_second),
+            samples_burst: self.samples_burst,
+            ..distributor::Limits::default()
         }
     }
 }
@@ -206,8 +238,6 @@ pub(crate) struct Config {
     pub(crate) multi_tenancy: bool,
     /// Age at which blocks are dropped; `None`: never.
     pub(crate) retention: Option<Duration>,
-    /// How late a sample may be.
-    pub(crate) out_of_order_time_window: Duration,
     /// How long heads keep what blocks hold already.
     pub(crate) query_overlap: Duration,
     /// How far a query looks back.
@@ -273,10 +303,10 @@ impl Config {
         let retention = flag_duration("storage.retention", &args.retention)?
             .or(in_file(file.storage.retention))
             .filter(|d| !d.is_zero());
-        let out_of_order_time_window =
-            flag_duration("storage.out-of-order-time-window", &args.out_of_order_time_window)?
-                .or(in_file(file.storage.out_of_order_time_window))
-                .unwrap_or(Duration::from_secs(24 * 3600));
+        let mut limits = file.limits;
+        if let Some(window) = flag_duration("limits.out-of-order-time-window", &args.out_of_order_time_window)? {
+            limits.out_of_order_time_window = window;
+        }
         let query_max_concurrency = args.query_max_concurrency.or(file.query.max_concurrency).unwrap_or(20);
         if query_max_concurrency == 0 {
             return Err(ConfigError::Flag {
@@ -291,7 +321,6 @@ impl Config {
             grpc_listen,
             multi_tenancy: args.multi_tenancy || file.multi_tenancy.unwrap_or(false),
             retention,
-            out_of_order_time_window,
             query_overlap: in_file(file.storage.query_overlap).unwrap_or(Duration::from_secs(2 * 3600)),
             lookback_delta: flag_duration("query.lookback-delta", &args.lookback_delta)?
                 .or(in_file(file.query.lookback_delta))
@@ -308,7 +337,7 @@ impl Config {
             )
             .filter(|d| !d.is_zero()),
             features,
-            limits: file.limits,
+            limits,
             log_level: args.log_level.unwrap_or(match file.log.level {
                 Some(FileLevel::Debug) => LogLevel::Debug,
                 Some(FileLevel::Warn) => LogLevel::Warn,
@@ -326,6 +355,7 @@ impl Config {
             ("data.dir", self.data_dir.display().to_string()),
             ("enable-feature", self.features.join(",")),
             ("grpc.listen", self.grpc_listen.to_string()),
+            ("limits.out-of-order-time-window", duration::format(self.limits.out_of_order_time_window)),
             ("http.listen", self.http_listen.to_string()),
             ("multi-tenancy", self.multi_tenancy.to_string()),
             ("query.lookback-delta", duration::format(self.lookback_delta)),
@@ -333,7 +363,6 @@ impl Config {
             ("query.max-samples", self.query_max_samples.to_string()),
             ("query.timeout", duration::format(self.query_timeout)),
             ("self-scrape.interval", none_is_zero(self.self_scrape_interval)),
-            ("storage.out-of-order-time-window", duration::format(self.out_of_order_time_window)),
             ("storage.retention", none_is_zero(self.retention)),
             ("target", "all".to_owned()),
         ]
@@ -350,31 +379,35 @@ impl Config {
         format!(
             "data:\n  dir: {data:?}\nbucket: {bucket:?}\nhttp:\n  listen: \"{http}\"\ngrpc:\n  listen: \"{grpc}\"\n\
              target: all\nmulti_tenancy: {tenancy}\nstorage:\n  retention: {retention}\n  \
-             out_of_order_time_window: {ooo}\n  query_overlap: {overlap}\nquery:\n  lookback_delta: {lookback}\n  \
+             query_overlap: {overlap}\nquery:\n  lookback_delta: {lookback}\n  \
              timeout: {timeout}\n  max_samples: {samples}\n  max_concurrency: {concurrency}\nlimits:\n  \
-             max_series: {series}\n  ingestion_rate: {rate}\n  max_label_names_per_series: {names}\n  \
-             max_label_name_length: {name_length}\n  max_label_value_length: {value_length}\n  \
-             max_recv_msg_size: {recv}\n  max_decoded_size: {decoded}\n  max_exemplars: {exemplars}\n\
+             series_per_tenant_max: {series}\n  out_of_order_time_window: {ooo}\n  \
+             samples_per_second: {rate}\n  samples_burst: {burst}\n  labels_per_series_max: {names}\n  \
+             label_name_bytes_max: {name_bytes}\n  label_value_bytes_max: {value_bytes}\n  \
+             exemplar_label_bytes_max: {exemplar_bytes}\n  request_bytes_max: {request}\n  \
+             decoded_bytes_max: {decoded}\n  inflight_bytes_max: {inflight}\n\
              self_scrape:\n  interval: {scrape}\nenable_feature: [{features}]\n",
             data = self.data_dir.display().to_string(),
             bucket = self.bucket,
             http = self.http_listen,
             grpc = self.grpc_listen,
             tenancy = self.multi_tenancy,
-            ooo = duration::format(self.out_of_order_time_window),
             overlap = duration::format(self.query_overlap),
             lookback = duration::format(self.lookback_delta),
             timeout = duration::format(self.query_timeout),
             samples = self.query_max_samples,
             concurrency = self.query_max_concurrency,
-            series = l.max_series,
-            rate = l.ingestion_rate,
-            names = l.max_label_names_per_series,
-            name_length = l.max_label_name_length,
-            value_length = l.max_label_value_length,
-            recv = l.max_recv_msg_size,
-            decoded = l.max_decoded_size,
-            exemplars = l.max_exemplars,
+            series = l.series_per_tenant_max,
+            ooo = duration::format(l.out_of_order_time_window),
+            rate = l.samples_per_second,
+            burst = l.samples_burst,
+            names = l.labels_per_series_max,
+            name_bytes = l.label_name_bytes_max,
+            value_bytes = l.label_value_bytes_max,
+            exemplar_bytes = l.exemplar_label_bytes_max,
+            request = l.request_bytes_max,
+            decoded = l.decoded_bytes_max,
+            inflight = l.inflight_bytes_max,
             scrape = self.self_scrape_interval.map_or_else(|| "0s".to_owned(), duration::format),
             features = self.features.join(", "),
         )

@@ -42,9 +42,7 @@ pub(crate) fn router(node: &Arc<Node>) -> Router {
         own = own.route(path, post(push));
     }
     let own = own.with_state(Arc::clone(node));
-    let queries = Router::new()
-        .merge(querier::routes(Arc::clone(&node.api)))
-        .nest("/prometheus", querier::routes(Arc::clone(&node.mimir_api)))
+    let queries = querier::routes(Arc::clone(&node.api))
         .layer(CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(GZIP_BYTES_MIN)));
     own.merge(queries)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(node), count))
@@ -145,27 +143,26 @@ async fn push(State(node): State<Arc<Node>>, headers: HeaderMap, body: Body) -> 
         Ok(tenant) => tenant,
         Err((status, why)) => return (status, why).into_response(),
     };
-    let limit = node.config.limits.max_recv_msg_size;
+    let (content_type, content_encoding) =
+        (text(&headers, &header::CONTENT_TYPE), text(&headers, &header::CONTENT_ENCODING));
+    let refuse = |bytes| node.distributor.refuse_early(content_type, content_encoding, bytes);
     let announced = text(&headers, &header::CONTENT_LENGTH).and_then(|n| n.parse::<usize>().ok());
-    let body = if announced.is_some_and(|n| n > limit) {
-        Ok(None)
-    } else {
-        read_body(body, limit).await
-    };
-    let body = match body {
+    if let Some(answer) = refuse(announced) {
+        return into_response(answer);
+    }
+    let limit = node.config.limits.request_bytes_max;
+    let body = match read_body(body, limit).await {
         Ok(Some(body)) => body,
         Ok(None) => {
-            let why = format!(
-                "request body is larger than {limit} bytes (limits.max_recv_msg_size); send smaller batches\n"
-            );
-            return (StatusCode::PAYLOAD_TOO_LARGE, why).into_response();
+            return refuse(Some(limit.saturating_add(1)))
+                .map_or_else(|| StatusCode::PAYLOAD_TOO_LARGE.into_response(), into_response);
         }
         Err(error) => return (StatusCode::BAD_REQUEST, format!("cannot read the body: {error}\n")).into_response(),
     };
     let request = PushRequest {
         tenant,
-        content_type: text(&headers, &header::CONTENT_TYPE),
-        content_encoding: text(&headers, &header::CONTENT_ENCODING),
+        content_type,
+        content_encoding,
         body,
     };
     into_response(node.distributor.push(request).await)

@@ -1,7 +1,46 @@
 //! The binary `epimetheus`: reads the command line and runs what it asks for.
 
-mod cli;
-mod config;
-mod duration;
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its user")]
 
-fn main() {}
+mod cli;
+mod commands;
+mod config;
+mod door;
+mod duration;
+mod http;
+mod landing;
+mod metrics;
+mod node;
+mod readings;
+mod self_scrape;
+mod status;
+mod tenant;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+// The allocator of the shipped binary: returns memory to the system and does not fragment under churn.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => commands::serve::run(&cli.serve),
+        Some(Command::Serve(args)) => commands::serve::run(&args),
+        Some(Command::Query(query)) => commands::query::run(&query),
+        Some(Command::Blocks(blocks)) => commands::blocks::run(&blocks),
+        Some(Command::Test(test)) => commands::test_promql::run(&test),
+        Some(Command::Wal(wal)) => commands::wal::run(&wal),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("epimetheus: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

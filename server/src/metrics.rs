@@ -69,6 +69,9 @@ impl Reading {
     }
 }
 
+/// The labels of exemplars: there are none.
+type NoLabels = [(&'static str, String); 0];
+
 /// Reads one role.
 type Reader = Box<dyn Fn() -> Vec<Reading> + Send + Sync>;
 
@@ -88,7 +91,7 @@ impl Collector for Readers {
             for (labels, value) in &reading.values {
                 let mut one = metric.encode_family(labels)?;
                 if reading.counter {
-                    one.encode_counter::<(), _, f64>(value, None)?;
+                    one.encode_counter::<NoLabels, _, f64>(value, None)?;
                 } else {
                     one.encode_gauge(value)?;
                 }
@@ -114,7 +117,7 @@ struct RouteCode {
 pub(crate) struct Metrics {
     registry: RwLock<Registry>,
     requests: Family<RouteCode, Counter>,
-    seconds: Family<Route, Histogram>,
+    seconds: Family<Route, Histogram, fn() -> Histogram>,
 }
 
 impl Metrics {
@@ -122,9 +125,9 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let requests = Family::default();
-        let seconds = Family::new_with_constructor(|| {
-            Histogram::new([0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0])
-        });
+        let buckets: fn() -> Histogram =
+            || Histogram::new([0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0]);
+        let seconds = Family::new_with_constructor(buckets);
         registry.register("http_requests", "Requests answered.", requests.clone());
         registry.register("http_request_duration_seconds", "Time to answer.", seconds.clone());
         Metrics { registry: RwLock::new(registry), requests, seconds }

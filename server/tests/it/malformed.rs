@@ -98,5 +98,5 @@ fn a_thousand_malformed_requests_get_the_right_status_and_harm_nobody() {
     assert_eq!(server.get("/-/ready").status, 200);
     let too_large = server.request("POST", "/api/v1/push", &HEADERS_1, &vec![0u8; (32 << 20) + 1]);
     assert_eq!(too_large.status, 413);
-    assert!(too_large.text().contains("max_recv_msg_size"));
+    assert!(too_large.text().contains("request_bytes_max"));
 }

@@ -1,0 +1,262 @@
+//! `epimetheus test promql`: runs scripts of Prometheus's test language and counts evaluations.
+//!
+//! Plainly, the data lies in memory beside the engine. With `--storage` it takes the whole way: remote write
+//! 2.0 through the distributor, the log and the heads, with blocks cut between loads, and every evaluation
+//! reads heads and blocks merged.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+use distributor::PushRequest;
+use model::{Histogram, TenantId, TimestampMs};
+use promql::test_script::{LoadedSample, LoadedSeries, Report, ScriptTarget, parse_script, run_script};
+use promql::{Answer, Engine, EngineOptions, Features, MemorySource, QueryRequest, SampleValue};
+use proto::Source;
+use proto::remote_write::{EncodeV2, SeriesToWrite, WireHistogram};
+use runtime::{Runtime, Shutdown};
+
+use crate::cli::{ServeArgs, TestCommand};
+use crate::config::Config;
+use crate::node::Node;
+
+/// Runs the command; succeeds when every evaluation does.
+pub(crate) fn run(command: &TestCommand) -> Result<ExitCode> {
+    let TestCommand::Promql { storage, verbose, paths } = command;
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = tokio.block_on(run_all(*storage, *verbose, paths))?;
+    println!("{} passed, {} failed", report.passed, report.failures.len());
+    Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run_all(storage: bool, verbose: bool, paths: &[PathBuf]) -> Result<Report> {
+    let runtime = Runtime::real();
+    let options = EngineOptions { features: Features::all(), ..EngineOptions::default() };
+    let engine = Engine::new(runtime.clone(), options);
+    let folder = temporary_folder(&runtime)?;
+    let mut target: Box<dyn ScriptTarget> = if storage {
+        Box::new(StorageTarget::start(&runtime, engine, &folder).await?)
+    } else {
+        Box::new(MemoryTarget { engine, source: Arc::new(MemorySource::default()) })
+    };
+    let mut total = Report::default();
+    for path in scripts(paths)? {
+        let text = read_text(&path)?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let script = parse_script(&name, &text).with_context(|| path.display().to_string())?;
+        let report = run_script(&script, target.as_mut()).await;
+        println!("{name}: {} passed, {} failed", report.passed, report.failures.len());
+        if verbose {
+            for failure in &report.failures {
+                println!("  {failure}");
+            }
+        }
+        total.merge(report);
+    }
+    drop(target);
+    runtime.disk().remove_dir_all(&folder)?;
+    Ok(total)
+}
+
+/// The files that are meant: folders stand for the `*.test` files in them.
+fn scripts(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut out = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            out.push(path.clone());
+            continue;
+        }
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).with_context(|| path.display().to_string())? {
+            let file = entry?.path();
+            if file.extension().is_some_and(|e| e == "test") {
+                found.push(file);
+            }
+        }
+        found.sort();
+        anyhow::ensure!(!found.is_empty(), "{}: no *.test files there", path.display());
+        out.extend(found);
+    }
+    Ok(out)
+}
+
+#[expect(clippy::disallowed_methods, reason = "scripts are the user's files, not the server's data")]
+fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    Ok(String::from_utf8(bytes)?)
+}
+
+fn temporary_folder(runtime: &Runtime) -> Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("epimetheus-test-{:016x}", runtime.random_u64()));
+    runtime.disk().create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+async fn instant(
+    engine: &Engine,
+    source: Arc<dyn Source>,
+    tenant: &TenantId,
+    query: &str,
+    time_ms: TimestampMs,
+) -> Result<Answer, String> {
+    let request = QueryRequest::new(tenant.clone(), query);
+    engine.instant(source, request, time_ms).await.map_err(|e| e.to_string())
+}
+
+/// Data in memory.
+struct MemoryTarget {
+    engine: Engine,
+    source: Arc<MemorySource>,
+}
+
+#[async_trait]
+impl ScriptTarget for MemoryTarget {
+    async fn load(&mut self, series: &[LoadedSeries]) -> Result<(), String> {
+        for one in series {
+            let (floats, histograms) = split(&one.samples);
+            self.source.add_floats(&one.labels, &floats);
+            let histograms: Vec<_> = histograms.into_iter().map(|h| (h.t, h.histogram, h.start_t)).collect();
+            self.source.add_histograms(&one.labels, &histograms);
+        }
+        Ok(())
+    }
+
+    async fn clear(&mut self) -> Result<(), String> {
+        self.source = Arc::new(MemorySource::default());
+        Ok(())
+    }
+
+    async fn instant(&mut self, query: &str, time_ms: TimestampMs) -> Result<Answer, String> {
+        let source: Arc<dyn Source> = Arc::clone(&self.source) as _;
+        instant(&self.engine, source, &TenantId::anonymous(), query, time_ms).await
+    }
+
+    async fn range(
+        &mut self,
+        query: &str,
+        start_ms: TimestampMs,
+        end_ms: TimestampMs,
+        step_ms: i64,
+    ) -> Result<Answer, String> {
+        let source: Arc<dyn Source> = Arc::clone(&self.source) as _;
+        let request = QueryRequest::new(TenantId::anonymous(), query);
+        self.engine.range(source, request, start_ms, end_ms, step_ms).await.map_err(|e| e.to_string())
+    }
+}
+
+/// Data in a whole node; every `clear` begins a new tenant.
+struct StorageTarget {
+    engine: Engine,
+    node: Arc<Node>,
+    tenant: TenantId,
+    tenants: u32,
+    loads: u32,
+}
+
+impl StorageTarget {
+    async fn start(runtime: &Runtime, engine: Engine, folder: &Path) -> Result<Self> {
+        let args = ServeArgs {
+            data_dir: Some(folder.to_owned()),
+            multi_tenancy: true,
+            // Scripts load what they like when they like.
+            out_of_order_time_window: Some("100y".to_owned()),
+            self_scrape_interval: Some("0s".to_owned()),
+            ..ServeArgs::default()
+        };
+        let node = Node::start(Config::load(&args)?, runtime.clone(), Shutdown::new()).await?;
+        Ok(StorageTarget { engine, node, tenant: TenantId::new("script-0")?, tenants: 0, loads: 0 })
+    }
+}
+
+#[async_trait]
+impl ScriptTarget for StorageTarget {
+    async fn load(&mut self, series: &[LoadedSeries]) -> Result<(), String> {
+        // In two halves, with a cut between them at every second load: part in blocks, part in the head.
+        self.loads += 1;
+        for second in [false, true] {
+            let body = encode(series, second);
+            let request = PushRequest {
+                tenant: self.tenant.clone(),
+                content_type: Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+                content_encoding: Some("snappy"),
+                body: Bytes::from(body),
+            };
+            let answer = self.node.distributor.push(request).await;
+            if answer.status != 204 {
+                return Err(format!("push answered {}: {}", answer.status, answer.body));
+            }
+            if !second && self.loads % 2 == 0 {
+                self.node.flush(self.loads % 4 == 0).await.map_err(|e| e.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn clear(&mut self) -> Result<(), String> {
+        self.tenants += 1;
+        self.tenant = TenantId::new(&format!("script-{}", self.tenants)).map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
+    async fn instant(&mut self, query: &str, time_ms: TimestampMs) -> Result<Answer, String> {
+        instant(&self.engine, self.node.source(&self.tenant), &self.tenant, query, time_ms).await
+    }
+
+    async fn range(
+        &mut self,
+        query: &str,
+        start_ms: TimestampMs,
+        end_ms: TimestampMs,
+        step_ms: i64,
+    ) -> Result<Answer, String> {
+        let request = QueryRequest::new(self.tenant.clone(), query);
+        let source = self.node.source(&self.tenant);
+        self.engine.range(source, request, start_ms, end_ms, step_ms).await.map_err(|e| e.to_string())
+    }
+}
+
+/// The first or the second half of every series' samples as a compressed request of version 2.0.
+fn encode(series: &[LoadedSeries], second: bool) -> Vec<u8> {
+    let mut request = EncodeV2::default();
+    for one in series {
+        let middle = one.samples.len() / 2;
+        let half = if second { &one.samples[middle..] } else { &one.samples[..middle] };
+        let (floats, histograms) = split(half);
+        if floats.is_empty() && histograms.is_empty() {
+            continue;
+        }
+        request.series(SeriesToWrite {
+            labels: &one.labels,
+            samples: &floats,
+            histograms: &histograms,
+            exemplars: &[],
+            metadata: None,
+        });
+    }
+    compress(&request.finish())
+}
+
+/// Floats (time, value, start time) and histograms.
+fn split(samples: &[LoadedSample]) -> (Vec<(TimestampMs, f64, TimestampMs)>, Vec<WireHistogram>) {
+    let mut floats = Vec::new();
+    let mut histograms = Vec::new();
+    for sample in samples {
+        let (t, start_t) = (sample.t, sample.start_t.unwrap_or(0));
+        match &sample.value {
+            SampleValue::Float(v) => floats.push((t, *v, start_t)),
+            SampleValue::Histogram(h) => {
+                let histogram = Histogram::Float(Box::new((**h).clone()));
+                histograms.push(WireHistogram { t, start_t, histogram });
+            }
+        }
+    }
+    (floats, histograms)
+}
+
+fn compress(bytes: &[u8]) -> Vec<u8> {
+    // Fails only beyond 4 GiB, and scripts are files of kilobytes.
+    snap::raw::Encoder::new().compress_vec(bytes).unwrap_or_default()
+}
