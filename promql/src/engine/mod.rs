@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 pub use answer::{Answer, MatrixSeries, QueryStats, SampleValue, Value, VectorSample};
 use datafusion_execution::TaskContext;
+use datafusion_execution::memory_pool::{GreedyMemoryPool, MemoryPool, UnboundedMemoryPool};
+use datafusion_execution::runtime_env::RuntimeEnvBuilder;
 pub use error::QueryError;
 use model::TimestampMs;
 pub use options::{EngineOptions, Features, QueryRequest};
@@ -37,7 +39,16 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// An engine.
     pub fn new(runtime: Runtime, options: EngineOptions) -> Self {
-        Engine { runtime, options: Arc::new(options), task: Arc::new(TaskContext::default()) }
+        let pool: Arc<dyn MemoryPool> = match options.memory_bytes_max {
+            0 => Arc::new(UnboundedMemoryPool::default()),
+            most => Arc::new(GreedyMemoryPool::new(most)),
+        };
+        let mut task = TaskContext::default();
+        // without files to spill to, nothing can go wrong; if it does, there is no pool to ask
+        if let Ok(env) = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc() {
+            task = task.with_runtime(env);
+        }
+        Engine { runtime, options: Arc::new(options), task: Arc::new(task) }
     }
 
     /// Its settings.

@@ -53,6 +53,8 @@ pub struct EngineOptions {
     pub partitions: usize,
     /// Step of a subquery that names none.
     pub default_subquery_step_ms: i64,
+    /// Most bytes all queries of the engine may hold in operators at a time; 0: no limit.
+    pub memory_bytes_max: usize,
 }
 
 impl Default for EngineOptions {
@@ -64,6 +66,7 @@ impl Default for EngineOptions {
             features: Features::default(),
             partitions: std::thread::available_parallelism().map_or(1, usize::from),
             default_subquery_step_ms: 60_000,
+            memory_bytes_max: 0,
         }
     }
 }

@@ -70,7 +70,7 @@ impl Run<'_> {
         ));
         let mut planner =
             Planner::new(&self.request.expr, &expr, options, lookback, self.start, self.end, self.step);
-        let grid = Grid::new(self.start, self.end, self.step);
+        let grid = planner.grid(self.start, self.end, self.step)?;
         let mut stats = QueryStats::default();
         let mut source_warnings = Vec::new();
         let value = match (expr.unparen(), expr.value_type()) {

@@ -115,6 +115,12 @@ impl SeriesBatch {
         self.histograms.as_ref().map(|h| &h[i * self.steps..(i + 1) * self.steps])
     }
 
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let histograms = self.histograms.as_ref().map_or(0, |h| h.len() * 8);
+        self.values.len() * 8 + self.labels.value_data().len() + self.rows() * 8 + histograms
+    }
+
     /// One series without labels.
     pub(crate) fn of_scalar(values: &[f64]) -> Self {
         let mut out = BatchBuilder::new(values.len(), 1);

@@ -40,8 +40,8 @@ impl Operator for Binary {
 
     fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
         once(async move {
-            let left = Side::new(inputs.collect(0).await?);
-            let right = Side::new(inputs.collect(1).await?);
+            let (left, right) = (inputs.collect(0).await?, inputs.collect(1).await?);
+            let (left, right) = (Side::new(&left), Side::new(&right));
             let batch = if self.op.is_set() {
                 self.set_operation(&left, &right)?
             } else {
@@ -54,13 +54,13 @@ impl Operator for Binary {
 
 /// All series of one side.
 #[derive(Debug)]
-struct Side {
-    batches: Vec<SeriesBatch>,
+struct Side<'a> {
+    batches: &'a [SeriesBatch],
     rows: Vec<(usize, usize)>,
 }
 
-impl Side {
-    fn new(batches: Vec<SeriesBatch>) -> Self {
+impl<'a> Side<'a> {
+    fn new(batches: &'a [SeriesBatch]) -> Self {
         let rows = batches
             .iter()
             .enumerate()
@@ -118,10 +118,10 @@ impl Binary {
     }
 
     /// Numbers the signatures of both sides.
-    fn signatures(&self, left: &Side, right: &Side) -> (Vec<usize>, Vec<usize>, usize) {
+    fn signatures(&self, left: &Side<'_>, right: &Side<'_>) -> (Vec<usize>, Vec<usize>, usize) {
         let mut numbers: HashMap<Vec<u8>, usize> = HashMap::new();
         let mut scratch = Vec::new();
-        let mut number_all = |side: &Side| -> Vec<usize> {
+        let mut number_all = |side: &Side<'_>| -> Vec<usize> {
             (0..side.len())
                 .map(|row| {
                     scratch.clear();
@@ -144,11 +144,11 @@ impl Binary {
     }
 
     /// `and`, `or`, `unless`.
-    fn set_operation(&self, left: &Side, right: &Side) -> Result<SeriesBatch, QueryError> {
+    fn set_operation(&self, left: &Side<'_>, right: &Side<'_>) -> Result<SeriesBatch, QueryError> {
         let (l, r, count) = self.signatures(left, right);
         let words = self.steps.div_ceil(64);
         // steps at which the other side has a series of the signature
-        let presence = |side: &Side, numbers: &[usize]| {
+        let presence = |side: &Side<'_>, numbers: &[usize]| {
             let mut bits = vec![0u64; count * words];
             for (row, number) in numbers.iter().enumerate() {
                 for step in 0..self.steps {
@@ -163,7 +163,7 @@ impl Binary {
             bits[number * words + step / 64] & (1 << (step % 64)) != 0
         };
         let mut out = BatchBuilder::new(self.steps, left.len());
-        let copy = |side: &Side, row: usize, out: &mut BatchBuilder, keep: &dyn Fn(usize) -> bool| {
+        let copy = |side: &Side<'_>, row: usize, out: &mut BatchBuilder, keep: &dyn Fn(usize) -> bool| {
             out.push_empty(side.labels(row), side.drop_name(row));
             for (step, v) in side.floats(row).iter().enumerate() {
                 if !is_absent(*v) && keep(step) {
@@ -226,10 +226,10 @@ struct Join<'a> {
     node: &'a Binary,
     inputs: &'a Inputs,
     /// The "many" side, and its signatures.
-    many: &'a Side,
+    many: &'a Side<'a>,
     many_numbers: Vec<usize>,
     /// The "one" side.
-    one: &'a Side,
+    one: &'a Side<'a>,
     one_numbers: Vec<usize>,
     signatures: usize,
     /// Whether the sides were exchanged (`group_right`).
@@ -239,7 +239,7 @@ struct Join<'a> {
 }
 
 impl<'a> Join<'a> {
-    fn new(node: &'a Binary, left: &'a Side, right: &'a Side, inputs: &'a Inputs) -> Self {
+    fn new(node: &'a Binary, left: &'a Side<'a>, right: &'a Side<'a>, inputs: &'a Inputs) -> Self {
         let (l, r, signatures) = node.signatures(left, right);
         let swapped = node.matching.card == Cardinality::OneToMany;
         let (many, many_numbers, one, one_numbers) =
@@ -524,7 +524,7 @@ impl Binary {
     }
 
     /// Whether the other side has anything at the step: otherwise nothing is checked.
-    fn has_partner(&self, other: &Side, step: usize) -> bool {
+    fn has_partner(&self, other: &Side<'_>, step: usize) -> bool {
         let fill = self.matching.fill;
         fill.lhs.is_some() || fill.rhs.is_some() || (0..other.len()).any(|row| other.is_present(row, step))
     }

@@ -13,6 +13,9 @@ use super::operator::{BatchStream, Inputs};
 use crate::engine::QueryError;
 use crate::histogram::detect_reset;
 
+/// Most values of one batch.
+const VALUES_MAX: usize = 1 << 22;
+
 /// A selection and how it is split.
 #[derive(Clone)]
 pub(crate) struct Leaf {
@@ -40,7 +43,9 @@ impl Leaf {
         partitions_max: usize,
         stats_only: bool,
     ) -> Self {
-        let chunk = if steps <= 32 { 1024 } else { 256 };
+        // a batch holds a few million values at most
+        let most = (VALUES_MAX / steps.max(1)).max(1);
+        let chunk = if steps <= 32 { 1024 } else { 256 }.min(most);
         let partitions = selection.series().len().div_ceil(chunk).clamp(1, partitions_max.max(1));
         Leaf { selection, chunk, partitions, stats_only }
     }

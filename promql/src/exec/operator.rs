@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DataFusionError, Result as PlanResult};
+use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion_physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -81,14 +82,58 @@ impl Inputs {
         self.batches(child, partition).map_ok(move |batch| SeriesBatch::decode(&batch, &query)).boxed()
     }
 
-    /// All of an input; it has one partition (`gather` sees to that).
-    pub(crate) async fn collect(&self, child: usize) -> Result<Vec<SeriesBatch>, QueryError> {
-        self.series(child, 0).try_collect().await
+    /// All of an input; it has one partition (`gather` sees to that). Memory and samples are accounted for as long
+    /// as the result lives.
+    pub(crate) async fn collect(&self, child: usize) -> Result<Collected, QueryError> {
+        let mut collected = Collected {
+            batches: Vec::new(),
+            memory: self.reservation("collected"),
+            query: Arc::clone(&self.query),
+            samples: 0,
+        };
+        let mut series = self.series(child, 0);
+        while let Some(batch) = series.try_next().await? {
+            collected.memory.try_grow(batch.bytes()).map_err(from_plan_error)?;
+            let samples = batch.sample_count();
+            collected.samples += samples;
+            self.query.samples.hold(samples)?;
+            collected.batches.push(batch);
+        }
+        self.query.check_deadline()?;
+        Ok(collected)
+    }
+
+    /// Memory of the engine's pool, none at first.
+    pub(crate) fn reservation(&self, what: &'static str) -> MemoryReservation {
+        MemoryConsumer::new(what).register(self.task.memory_pool())
     }
 
     /// Encodes what the operator made.
     pub(crate) fn encode(&self, batch: SeriesBatch) -> Result<RecordBatch, QueryError> {
         batch.encode(&self.schema, &self.query)
+    }
+}
+
+/// All batches of an input.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    batches: Vec<SeriesBatch>,
+    memory: MemoryReservation,
+    query: Arc<QueryContext>,
+    samples: usize,
+}
+
+impl std::ops::Deref for Collected {
+    type Target = [SeriesBatch];
+
+    fn deref(&self) -> &[SeriesBatch] {
+        &self.batches
+    }
+}
+
+impl Drop for Collected {
+    fn drop(&mut self) {
+        self.query.samples.release(self.samples);
     }
 }
 
@@ -120,7 +165,9 @@ pub(crate) fn from_plan_error(error: DataFusionError) -> QueryError {
             Ok(error) => *error,
             Err(other) => QueryError::Internal(other.to_string()),
         },
-        DataFusionError::ResourcesExhausted(text) => QueryError::Execution(text),
+        DataFusionError::ResourcesExhausted(text) => {
+            QueryError::Execution(format!("queries hold more memory than memory_bytes_max allows: {text}"))
+        }
         other => QueryError::Internal(other.to_string()),
     }
 }

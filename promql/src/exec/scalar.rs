@@ -79,7 +79,7 @@ pub(crate) async fn scalar_of_child(
 ) -> Result<Vec<f64>, QueryError> {
     let mut values = vec![f64::NAN; steps];
     let mut counts = vec![0u32; steps];
-    for batch in inputs.collect(child).await? {
+    for batch in inputs.collect(child).await?.iter() {
         for row in 0..batch.rows() {
             for (step, v) in batch.row(row).iter().enumerate() {
                 if !is_absent(*v) {

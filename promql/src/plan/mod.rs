@@ -76,6 +76,15 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// A grid of no more points than a query may hold samples.
+    pub(crate) fn grid(&self, start: i64, end: i64, step: i64) -> Result<Grid, QueryError> {
+        let grid = Grid::new(start, end, step);
+        if grid.steps > self.options.max_samples {
+            return Err(QueryError::too_many_samples());
+        }
+        Ok(grid)
+    }
+
     /// Whether a string can be a label's name. Bytes that are not UTF-8 were read as U+FFFD.
     fn is_label_name(name: &str) -> bool {
         !name.is_empty() && !name.contains('\u{fffd}')

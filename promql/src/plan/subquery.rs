@@ -39,7 +39,7 @@ impl Planner<'_> {
         if start <= first - range {
             start += step;
         }
-        let inner = Grid::new(start, last, step);
+        let inner = self.grid(start, last, step)?;
         let input = if super::invariance::of(&subquery.expr).0 && inner.steps > 1 {
             let once = self.inner_vector(&subquery.expr, inner.first())?;
             Node::Repeat { input: Box::new(once), steps: inner.steps }

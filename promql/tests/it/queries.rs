@@ -181,3 +181,19 @@ fn a_simulated_runtime_runs_queries_too() {
         .unwrap();
     assert_eq!(expected, got);
 }
+
+#[test]
+fn memory_is_bounded_and_says_so() {
+    let tight = EngineOptions { memory_bytes_max: 10_000, ..EngineOptions::default() };
+    let refused = error(tight, "x_total + on(instance, pod) x_total", true);
+    assert!(refused.to_string().contains("memory_bytes_max"), "{refused}");
+}
+
+#[test]
+fn a_subquery_of_too_many_points_is_refused_before_it_runs() {
+    let refused = error(EngineOptions::default(), "max_over_time(x_total[10y:1ms])", false);
+    assert_eq!(
+        refused.to_string(),
+        "query processing would load too many samples into memory in query execution"
+    );
+}

@@ -39,6 +39,11 @@ impl FloatStates {
         matches!(self.op, AggregateOp::Avg | AggregateOp::Stddev | AggregateOp::Stdvar)
     }
 
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.a.len() + self.b.len() + self.c.len()) * 8
+    }
+
     /// Adds a group.
     pub(crate) fn grow(&mut self) {
         self.a.resize(self.a.len() + self.steps, ABSENT);

@@ -20,7 +20,7 @@ use crate::exec::batch::{
 use crate::exec::context::QueryContext;
 use crate::exec::gather::gathered;
 use crate::exec::label_bytes;
-use crate::exec::operator::{BatchStream, Inputs, Operator, once};
+use crate::exec::operator::{BatchStream, Inputs, Operator, from_plan_error, once};
 
 /// The shape of a partial state: labels, name flag, three columns of numbers, a handle to histogram states.
 pub(crate) fn state_schema(steps: usize) -> SchemaRef {
@@ -57,9 +57,11 @@ impl Operator for Partial {
         once(async move {
             let mut batches = inputs.series(0, partition);
             let mut folded = Folded::new(self.op, self.steps);
+            let memory = inputs.reservation("aggregation");
             let mut scratch = Vec::new();
             while let Some(batch) = batches.next().await {
                 self.fold(&batch?, &mut folded, &mut scratch, &inputs.query);
+                memory.try_resize(folded.floats.bytes()).map_err(from_plan_error)?;
             }
             folded.encode(&inputs)
         })
@@ -188,9 +190,11 @@ impl Operator for Final {
     fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
         once(async move {
             let mut folded = Folded::new(self.op, self.steps);
+            let memory = inputs.reservation("aggregation");
             let mut batches = gathered(&inputs, 0);
             while let Some(batch) = batches.next().await {
                 self.merge(&batch?, &mut folded, &inputs.query);
+                memory.try_resize(folded.floats.bytes()).map_err(from_plan_error)?;
             }
             inputs.encode(self.finish(folded, &inputs.query))
         })
