@@ -56,6 +56,32 @@ pub(super) fn pack32(values: &[u64; 32], width: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes[..(filled / 8) as usize]);
 }
 
+/// As `unpack32` for one width, shifts and masks known to the compiler; eight bytes more lie behind.
+fn unpack32_of<const WIDTH: usize>(bytes: &[u8], into: &mut [u64; 32]) {
+    let bytes = &bytes[..4 * WIDTH + 8];
+    for (i, value) in into.iter_mut().enumerate() {
+        let bit = i * WIDTH;
+        let at = bit / 8;
+        let word: [u8; 8] = bytes[at..at + 8].try_into().expect("eight bytes");
+        *value = (u64::from_le_bytes(word) >> (bit % 8)) & ((1 << WIDTH) - 1);
+    }
+}
+
+/// Unpacks the widths that occur often; false for others.
+fn unpack32_known(bytes: &[u8], width: u32, into: &mut [u64; 32]) -> bool {
+    macro_rules! dispatch {
+        ($($w:literal)*) => {
+            match width {
+                $($w => unpack32_of::<$w>(bytes, into),)*
+                _ => return false,
+            }
+        };
+    }
+    dispatch!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35
+        36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56);
+    true
+}
+
 /// Unpacks 32 values of `width` bits; `bytes` has at least `4 * width` of them.
 pub(super) fn unpack32(bytes: &[u8], width: u32, into: &mut [u64; 32]) {
     if width == 0 {
@@ -64,13 +90,7 @@ pub(super) fn unpack32(bytes: &[u8], width: u32, into: &mut [u64; 32]) {
     }
     let mask = if width == 64 { u64::MAX } else { (1u64 << width) - 1 };
     let length = 4 * width as usize;
-    if width <= 56 && bytes.len() >= length + 8 {
-        for (i, value) in into.iter_mut().enumerate() {
-            let bit = i * width as usize;
-            let at = bit / 8;
-            let word: [u8; 8] = bytes[at..at + 8].try_into().expect("eight bytes");
-            *value = (u64::from_le_bytes(word) >> (bit % 8)) & mask;
-        }
+    if bytes.len() >= length + 8 && unpack32_known(bytes, width, into) {
         return;
     }
     let mut buffer = 0u128;

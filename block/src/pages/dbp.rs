@@ -95,9 +95,11 @@ pub(crate) fn decode(bytes: &[u8], wanted: usize, out: &mut Vec<i64>) -> Result<
                 for group in 0..per_mini / 32 {
                     let n = 32.min(wanted - out.len());
                     unpack32(&packed[group * 4 * usize::from(width)..], u32::from(width), &mut unpacked);
-                    for delta in &unpacked[..n] {
-                        last = last.wrapping_add(least).wrapping_add(delta.cast_signed());
-                        out.push(last);
+                    let start = out.len();
+                    out.resize(start + n, 0);
+                    for (slot, delta) in out[start..].iter_mut().zip(&unpacked) {
+                        last = last.wrapping_add(least.wrapping_add(delta.cast_signed()));
+                        *slot = last;
                     }
                 }
             }

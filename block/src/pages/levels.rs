@@ -28,7 +28,7 @@ pub(crate) fn encode_runs(runs: &[Run], out: &mut Vec<u8>) {
     for run in runs {
         let mut rows = run.rows;
         // fill the byte that is open before anything else can follow
-        while rows > 0 && filled % 8 != 0 {
+        while rows > 0 && !filled.is_multiple_of(8) {
             push_bit(&mut packed, &mut filled, run.present);
             rows -= 1;
         }
@@ -46,7 +46,7 @@ pub(crate) fn encode_runs(runs: &[Run], out: &mut Vec<u8>) {
 }
 
 fn push_bit(packed: &mut Vec<u8>, filled: &mut usize, bit: bool) {
-    if *filled % 8 == 0 {
+    if filled.is_multiple_of(8) {
         packed.push(0);
     }
     if let Some(last) = packed.last_mut() {

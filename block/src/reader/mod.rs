@@ -224,7 +224,7 @@ impl BlockReader {
     pub async fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<BlockSelection, BlockError> {
         let mut rows = Vec::new();
         let mut tables = vec![None; self.meta.pieces.len()];
-        for piece in 0..self.meta.pieces.len() {
+        for (piece, slot) in tables.iter_mut().enumerate() {
             if !self.may_hold(piece, matchers) {
                 continue;
             }
@@ -233,7 +233,7 @@ impl BlockReader {
             let found = self.runtime.cpu(move || inner.matching(&matchers, &range)).await;
             let piece_number = u32::try_from(piece).unwrap_or(u32::MAX);
             rows.extend(found.into_iter().map(|row| BlockRow { piece: piece_number, row }));
-            tables[piece] = Some(table);
+            *slot = Some(table);
         }
         Ok(BlockSelection { rows, tables, file: Arc::clone(&self.meta) })
     }

@@ -8,16 +8,16 @@ use runtime::{Disk, Runtime, SimulatedDisk};
 
 use crate::common::folder_bucket;
 
-fn unlisted(bytes: &'static [u8]) -> Bytes {
+fn fixed(bytes: &'static [u8]) -> Bytes {
     Bytes::from_static(bytes)
 }
 
 async fn exercise(bucket: &Bucket) {
-    bucket.put_if_absent("a/b/one", unlisted(b"first")).await.unwrap();
-    let again = bucket.put_if_absent("a/b/one", unlisted(b"second")).await;
+    bucket.put_if_absent("a/b/one", fixed(b"first")).await.unwrap();
+    let again = bucket.put_if_absent("a/b/one", fixed(b"second")).await;
     assert_eq!(again, Err(BucketError::AlreadyExists("a/b/one".into())));
-    bucket.put_if_absent("a/b-c", unlisted(b"0123456789")).await.unwrap();
-    bucket.put_if_absent("z", unlisted(b"")).await.unwrap();
+    bucket.put_if_absent("a/b-c", fixed(b"0123456789")).await.unwrap();
+    bucket.put_if_absent("z", fixed(b"")).await.unwrap();
     assert_eq!(&bucket.get("a/b/one").await.unwrap()[..], b"first");
     assert_eq!(&bucket.get_range("a/b-c", 2..5).await.unwrap()[..], b"234");
     let ranges = bucket.get_ranges("a/b-c", &[0..1, 3..4, 9..10]).await.unwrap();

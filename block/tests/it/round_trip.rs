@@ -242,7 +242,27 @@ proptest! {
             let reader = reader(&runtime, &bucket, &meta);
             check(&reader, &all, TimeRange::all()).await;
             check(&reader, &all, TimeRange::new(from, from + length)).await;
+            // our kernels and Arrow's reader: the same rows, the same bits
+            let problems = block::verify_block(&runtime, &bucket, &meta).await.unwrap();
+            assert!(problems.is_empty(), "{problems:?}");
         });
+    }
+
+    #[test]
+    fn parsers_of_outside_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        block::fuzz_pages(&bytes);
+        block::fuzz_meta(&bytes);
+        block::fuzz_catalog(&bytes);
+    }
+
+    #[test]
+    fn descriptions_with_changes_never_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let (meta, _) = crate::common::encode(spec(1), Vec::new());
+        let mut bytes = meta.to_json();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        block::fuzz_meta(&bytes);
+        block::fuzz_catalog(&bytes);
     }
 }
 

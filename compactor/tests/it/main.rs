@@ -1,4 +1,5 @@
 //! Retention over real blocks.
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::sync::Arc;
 

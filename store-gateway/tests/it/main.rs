@@ -1,4 +1,5 @@
 //! Blocks of several windows and generations read as one.
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
