@@ -175,7 +175,7 @@ impl BlockWriter {
 
     /// Whether nothing was pushed yet.
     pub fn is_empty(&self) -> bool {
-        self.counts.series == 0 && self.metadata.is_empty()
+        self.pieces.is_empty() && self.piece.rows.is_empty() && self.metadata.is_empty()
     }
 
     /// Metadata of a metric, with or without series.

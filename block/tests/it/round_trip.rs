@@ -1,6 +1,6 @@
 //! What is written comes back, every bit.
 
-use block::BlockHistogram;
+use block::{BlockHistogram, BlockSeries, BlockWriter};
 use model::{
     CounterResetHint, Exemplar, FloatHistogram, Histogram, IntHistogram, Labels, MatchOp, Matcher, Metadata,
     MetricType, Span, TimeRange, stale_nan,
@@ -115,6 +115,24 @@ fn a_block_with_one_of_everything_reads_back() {
         assert_eq!(metadata.len(), 1);
         assert_eq!((metadata[0].0.as_str(), metadata[0].1.help.as_str()), ("requests_total", "Requests."));
     });
+}
+
+#[test]
+fn the_writer_refuses_what_would_not_be_a_block() {
+    let labels = Labels::new([("__name__", "up")]).unwrap();
+    let mut writer = BlockWriter::new(spec(1)).unwrap();
+    assert!(writer.is_empty());
+    for (times, values) in
+        [(&[START, START][..], &[1.0, 1.0][..]), (&[END], &[1.0]), (&[START - 1], &[1.0]), (&[START], &[])]
+    {
+        assert!(writer.push(&BlockSeries::floats(&labels, times, values)).is_err());
+    }
+    writer.push(&BlockSeries::floats(&labels, &[START], &[1.0])).unwrap();
+    assert!(!writer.is_empty());
+    assert!(writer.push(&BlockSeries::floats(&labels, &[START], &[1.0])).is_err());
+    let earlier = Labels::new([("__name__", "down")]).unwrap();
+    assert!(writer.push(&BlockSeries::floats(&earlier, &[START], &[1.0])).is_err());
+    assert_eq!(writer.finish().unwrap().0.counts.samples, 1);
 }
 
 #[test]
