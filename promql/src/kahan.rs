@@ -42,8 +42,33 @@ impl Double {
     /// `self - other`, rounded.
     #[inline(always)]
     pub(crate) fn minus(self, other: Double) -> f64 {
+        self.less(other).rounded()
+    }
+
+    /// `self - other`
+    #[inline(always)]
+    pub(crate) fn less(self, other: Double) -> Self {
         let (difference, error) = two_sum(self.high, -other.high);
-        difference + (error + (self.low - other.low))
+        Double { high: difference, low: error + (self.low - other.low) }
+    }
+
+    /// `self + a * b`, the product exact.
+    #[inline(always)]
+    pub(crate) fn plus_product(self, a: f64, b: f64) -> Self {
+        let product = a * b;
+        self.plus(product).plus(a.mul_add(b, -product))
+    }
+
+    /// `self * factor`
+    #[inline(always)]
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Double::default().plus_product(self.high, factor).plus(self.low * factor)
+    }
+
+    /// The nearest float.
+    #[inline(always)]
+    pub(crate) fn rounded(self) -> f64 {
+        self.high + self.low
     }
 }
 

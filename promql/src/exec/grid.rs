@@ -15,7 +15,8 @@ impl Grid {
     /// All points from `start` to `end`.
     pub(crate) fn new(start: i64, end: i64, step: i64) -> Self {
         let step = step.max(1);
-        let steps = if end < start { 0 } else { usize::try_from(end.saturating_sub(start) / step).unwrap_or(0) + 1 };
+        let steps =
+            if end < start { 0 } else { usize::try_from(end.saturating_sub(start) / step).unwrap_or(0) + 1 };
         Grid { start, step, steps }
     }
 

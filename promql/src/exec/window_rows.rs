@@ -146,6 +146,8 @@ impl<'a> WindowRows<'a> {
             terms: &shared.terms,
             range_seconds: spec.range as f64 / 1000.0,
             work: shared.work,
+            eval: (spec.grid.start, spec.grid.step),
+            params: self.params,
         };
         let floats = out.floats();
         slide(spec.function, row.ts, row.vs, &plan, &mut self.scratch, floats);

@@ -5,7 +5,7 @@ use crate::engine::QueryError;
 use crate::kahan;
 
 /// Slope and value at `at` of the least-squares line.
-fn line(ts: &[i64], vs: &[f64], at: i64) -> (f64, f64) {
+pub(super) fn line(ts: &[i64], vs: &[f64], at: i64) -> (f64, f64) {
     let (mut sum_x, mut cx) = (0.0, 0.0);
     let (mut sum_y, mut cy) = (0.0, 0.0);
     let (mut sum_xy, mut cxy) = (0.0, 0.0);

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use super::over_time::{mean_floats, sum_floats, variance_floats};
 use super::rate::{RateTerm, RateTerms};
+use super::regression::line;
 use super::{Bounds, WindowFunction};
 use crate::exec::ABSENT;
 use crate::kahan::Double;
@@ -19,6 +20,8 @@ pub(crate) struct SlideScratch {
     sums: Vec<Double>,
     squares: Vec<Double>,
     resets: Vec<u32>,
+    /// Sums of times and of their squares, in milliseconds from the first sample.
+    times: Vec<(i128, i128)>,
     queue: VecDeque<u32>,
 }
 
@@ -30,15 +33,17 @@ pub(crate) struct SlidePlan<'a> {
     pub range_seconds: f64,
     /// `bounds.work()`
     pub work: u64,
+    /// When the expression is evaluated: first time, distance.
+    pub eval: (i64, i64),
+    /// Scalar arguments, each a value per step.
+    pub params: &'a [Vec<f64>],
 }
 
 /// Whether `slide` knows the function.
 pub(crate) fn slides(function: WindowFunction) -> bool {
     !matches!(
         function,
-        WindowFunction::Deriv
-            | WindowFunction::PredictLinear
-            | WindowFunction::DoubleExponentialSmoothing
+        WindowFunction::DoubleExponentialSmoothing
             | WindowFunction::Quantile
             | WindowFunction::Mad
             | WindowFunction::TsOfMax
@@ -122,9 +127,8 @@ pub(crate) fn slide(
         }
         WindowFunction::Min => extreme(vs, bounds, &mut scratch.queue, out, |a, b| a <= b),
         WindowFunction::Max => extreme(vs, bounds, &mut scratch.queue, out, |a, b| a >= b),
-        WindowFunction::Deriv
-        | WindowFunction::PredictLinear
-        | WindowFunction::DoubleExponentialSmoothing
+        WindowFunction::Deriv | WindowFunction::PredictLinear => trend(function, ts, vs, plan, scratch, out),
+        WindowFunction::DoubleExponentialSmoothing
         | WindowFunction::Quantile
         | WindowFunction::Mad
         | WindowFunction::TsOfMax
@@ -197,6 +201,14 @@ fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut Sli
         }
         return;
     }
+    // many resets in windows that overlap much: their sums slide too
+    let many =
+        resets.len() as u64 * plan.work > 16 * resets.len() as u64 * vs.len() as u64 && resets.len() > 32;
+    let sums = &mut scratch.sums;
+    let slides = many && {
+        let lost: Vec<f64> = resets.iter().map(|at| vs[*at as usize - 1]).collect();
+        prefix_sums(&lost, 0.0, sums)
+    };
     let (mut from, mut to) = (0usize, 0usize);
     for (((lo, hi), term), out) in steps {
         let (lo, hi) = (*lo as usize, *hi as usize);
@@ -212,8 +224,12 @@ fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut Sli
             to += 1;
         }
         let mut result = vs[hi - 1] - vs[lo];
-        for at in &resets[from..to] {
-            result += vs[*at as usize - 1];
+        if slides {
+            result += sums[to].minus(sums[from]);
+        } else {
+            for at in &resets[from..to] {
+                result += vs[*at as usize - 1];
+            }
         }
         *out = value(vs[lo], result, term);
     }
@@ -249,6 +265,62 @@ fn variance(vs: &[f64], plan: &SlidePlan<'_>, root: bool, scratch: &mut SlideScr
             finish(variance_floats(&vs[lo..hi]))
         }
     });
+}
+
+/// `deriv`, `predict_linear`: the sums of the least-squares line slide; those of times alone are exact.
+fn trend(
+    function: WindowFunction,
+    ts: &[i64],
+    vs: &[f64],
+    plan: &SlidePlan<'_>,
+    scratch: &mut SlideScratch,
+    out: &mut [f64],
+) {
+    let is_deriv = function == WindowFunction::Deriv;
+    let slides = overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums);
+    if slides {
+        count_pairs(vs, &mut scratch.counts, |a, b| a != b);
+        scratch.squares.clear();
+        scratch.times.clear();
+        let (mut products, mut times) = (Double::default(), (0i128, 0i128));
+        scratch.squares.push(products);
+        scratch.times.push(times);
+        for (t, v) in ts.iter().zip(vs) {
+            let x = t - ts[0];
+            products = products.plus_product(x as f64, *v);
+            times.0 += i128::from(x);
+            times.1 += i128::from(x) * i128::from(x);
+            scratch.squares.push(products);
+            scratch.times.push(times);
+        }
+    }
+    for (step, out) in out.iter_mut().enumerate() {
+        let (lo, hi) = (plan.bounds.lo[step] as usize, plan.bounds.hi[step] as usize);
+        if hi < lo + 2 {
+            *out = ABSENT;
+            continue;
+        }
+        let at = if is_deriv { ts[lo] } else { plan.eval.0 + plan.eval.1 * step as i64 };
+        let (slope, value) = if !slides {
+            line(&ts[lo..hi], &vs[lo..hi], at)
+        } else if scratch.counts[hi - 1] == scratch.counts[lo] {
+            (0.0, vs[lo])
+        } else {
+            // x counts from the window's first sample, in milliseconds
+            let n = (hi - lo) as i128;
+            let first = i128::from(ts[lo] - ts[0]);
+            let (a, b) = (scratch.times[lo], scratch.times[hi]);
+            let sum_x = b.0 - a.0 - n * first;
+            let sum_x2 = b.1 - a.1 - 2 * first * (b.0 - a.0) + n * first * first;
+            let sum_y = scratch.sums[hi].less(scratch.sums[lo]);
+            let sum_xy = scratch.squares[hi].less(scratch.squares[lo]).less(sum_y.times(first as f64));
+            let covariance = sum_xy.times(n as f64).less(sum_y.times(sum_x as f64)).rounded();
+            let slope = covariance / (n * sum_x2 - sum_x * sum_x) as f64 * 1000.0;
+            let mean_x = (sum_x as f64 / n as f64 + (ts[lo] - at) as f64) / 1000.0;
+            (slope, sum_y.rounded() / n as f64 - slope * mean_x)
+        };
+        *out = if is_deriv { slope } else { slope * plan.params[0][step] + value };
+    }
 }
 
 /// Minimum or maximum: the queue holds the candidates of the window, best first. NaN only when there is no other.
