@@ -11,7 +11,7 @@ use model::{LabelsIter, METRIC_NAME};
 use super::batch::{ABSENT, BatchBuilder, HistogramSlot, SeriesBatch, is_absent};
 use super::element::{Element, apply};
 use super::label_bytes::{self, filter_into, is_metadata};
-use super::operator::{BatchStream, Inputs, Operator, once};
+use super::operator::{BatchStream, Inputs, Operator, compute, once};
 use super::unique::duplicate_series;
 use crate::ast::{BinaryOp, Cardinality, PosRange, VectorMatching};
 use crate::engine::QueryError;
@@ -41,13 +41,17 @@ impl Operator for Binary {
     fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
         once(async move {
             let (left, right) = (inputs.collect(0).await?, inputs.collect(1).await?);
-            let (left, right) = (Side::new(&left), Side::new(&right));
-            let batch = if self.op.is_set() {
-                self.set_operation(&left, &right)?
-            } else {
-                Join::new(&self, &left, &right, &inputs).run()?
-            };
-            inputs.encode(batch)
+            let query = Arc::clone(&inputs.query);
+            compute(&query, left.values() + right.values(), move || {
+                let (left, right) = (Side::new(&left), Side::new(&right));
+                let batch = if self.op.is_set() {
+                    self.set_operation(&left, &right)?
+                } else {
+                    Join::new(&self, &left, &right, &inputs).run()?
+                };
+                inputs.encode(batch)
+            })
+            .await
         })
     }
 }

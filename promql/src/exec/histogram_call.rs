@@ -8,7 +8,7 @@ use model::{BUCKET_LABEL, Labels, LabelsBuilder, METRIC_NAME};
 use super::batch::{BatchBuilder, SeriesBatch, is_absent};
 use super::grid::Grid;
 use super::label_bytes::{self, NameAction, filter_into, is_metadata};
-use super::operator::{BatchStream, Inputs, Operator, once};
+use super::operator::{BatchStream, Inputs, Operator, compute, once};
 use super::scalar::{ScalarExpr, evaluate_all};
 use super::unique::merge_equal;
 use crate::annotations::Annotation;
@@ -54,8 +54,12 @@ impl Operator for HistogramCall {
         once(async move {
             let params = evaluate_all(&self.params, self.grid, &inputs, 1).await?;
             let batches = inputs.collect(0).await?;
-            let made = self.evaluate(&batches, &params, &inputs);
-            inputs.encode(merge_equal(&[made], self.grid.steps, true)?)
+            let query = Arc::clone(&inputs.query);
+            compute(&query, batches.values(), move || {
+                let made = self.evaluate(&batches, &params, &inputs);
+                inputs.encode(merge_equal(&[made], self.grid.steps, true)?)
+            })
+            .await
         })
     }
 }

@@ -9,7 +9,7 @@ use model::{CounterResetHint, FloatHistogram, SampleBatch};
 use proto::Selection;
 
 use super::batch::SeriesBatch;
-use super::operator::{BatchStream, Inputs};
+use super::operator::{BatchStream, Inputs, compute};
 use crate::engine::QueryError;
 use crate::histogram::detect_reset;
 
@@ -25,6 +25,8 @@ pub(crate) struct Leaf {
     pub chunk: usize,
     /// Partitions.
     pub partitions: usize,
+    /// Steps that will be made of it.
+    pub steps: usize,
     /// Whether only count and sum of histograms will be looked at.
     pub stats_only: bool,
 }
@@ -47,7 +49,7 @@ impl Leaf {
         let most = (VALUES_MAX / steps.max(1)).max(1);
         let chunk = if steps <= 32 { 1024 } else { 256 }.min(most);
         let partitions = selection.series().len().div_ceil(chunk).clamp(1, partitions_max.max(1));
-        Leaf { selection, chunk, partitions, stats_only }
+        Leaf { selection, chunk, partitions, steps, stats_only }
     }
 
     /// The chunks of one partition.
@@ -70,17 +72,23 @@ impl Leaf {
             .then(move |range| {
                 let shared = Arc::clone(&shared);
                 async move {
-                    let (leaf, inputs, work) = &*shared;
-                    inputs.query.check_deadline()?;
+                    let (leaf, inputs, _) = &*shared;
+                    let query = Arc::clone(&inputs.query);
+                    query.check_deadline()?;
                     let mut samples = leaf.selection.read(range.clone()).await?;
                     if leaf.stats_only && !samples.histograms.is_empty() {
                         strip_buckets(&mut samples);
                     }
                     let count = samples.values.len() + samples.histograms.len();
-                    inputs.query.samples.hold(count)?;
-                    let batch = work(leaf, range, &samples);
-                    inputs.query.samples.release(count);
-                    let encoded = inputs.encode(batch?);
+                    query.samples.hold(count)?;
+                    let weight = samples.values.len() + range.len() * leaf.steps;
+                    let worker = Arc::clone(&shared);
+                    let encoded = compute(&query, weight, move || {
+                        let (leaf, inputs, work) = &*worker;
+                        inputs.encode(work(leaf, range, &samples)?)
+                    })
+                    .await;
+                    query.samples.release(count);
                     // lets timers and cancellation in between chunks
                     tokio::task::yield_now().await;
                     encoded

@@ -114,6 +114,18 @@ impl Inputs {
     }
 }
 
+/// From so many values on, work goes to the CPU pool: less is done before another thread would have begun.
+const OFFLOAD_VALUES: usize = 1 << 16;
+
+/// Runs work over `values` values where it does not hold up other tasks.
+pub(crate) async fn compute<T, F>(query: &QueryContext, values: usize, work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    if values < OFFLOAD_VALUES { work() } else { query.runtime.cpu(work).await }
+}
+
 /// All batches of an input.
 #[derive(Debug)]
 pub(crate) struct Collected {
@@ -121,6 +133,13 @@ pub(crate) struct Collected {
     memory: MemoryReservation,
     query: Arc<QueryContext>,
     samples: usize,
+}
+
+impl Collected {
+    /// Values in all batches.
+    pub(crate) fn values(&self) -> usize {
+        self.batches.iter().map(|b| b.values.len()).sum()
+    }
 }
 
 impl std::ops::Deref for Collected {

@@ -9,7 +9,7 @@ use xxhash_rust::xxh64::xxh64;
 use super::aggregate::{GroupKey, Groups};
 use super::batch::{ABSENT, BatchBuilder, HistogramSlot, SeriesBatch, is_absent};
 use super::grid::Grid;
-use super::operator::{BatchStream, Inputs, Operator, once};
+use super::operator::{BatchStream, Inputs, Operator, compute, once};
 use super::scalar::{ScalarExpr, evaluate_all};
 use crate::annotations::Annotation;
 use crate::ast::{AggregateOp, PosRange};
@@ -49,12 +49,16 @@ impl Operator for Rank {
             let exprs = std::slice::from_ref(&self.param);
             let param = evaluate_all(exprs, self.grid, &inputs, 1).await?.swap_remove(0);
             let batches = inputs.collect(0).await?;
-            let batch = match self.op {
-                AggregateOp::CountValues => self.count_values(&batches),
-                AggregateOp::Quantile => self.quantile(&batches, &param, &inputs),
-                _ => self.choose(&batches, &param, &inputs)?,
-            };
-            inputs.encode(batch)
+            let query = Arc::clone(&inputs.query);
+            compute(&query, batches.values(), move || {
+                let batch = match self.op {
+                    AggregateOp::CountValues => self.count_values(&batches),
+                    AggregateOp::Quantile => self.quantile(&batches, &param, &inputs),
+                    _ => self.choose(&batches, &param, &inputs)?,
+                };
+                inputs.encode(batch)
+            })
+            .await
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::batch::{BatchBuilder, HistogramSlot, SeriesBatch, is_absent};
-use super::operator::{BatchStream, Inputs, Operator, once};
+use super::operator::{BatchStream, Inputs, Operator, compute, once};
 use crate::engine::QueryError;
 
 /// Prometheus's words.
@@ -29,7 +29,11 @@ impl Operator for Unique {
     fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
         once(async move {
             let batches = inputs.collect(0).await?;
-            inputs.encode(merge_equal(&batches, self.steps, self.merge)?)
+            let query = Arc::clone(&inputs.query);
+            compute(&query, batches.values(), move || {
+                inputs.encode(merge_equal(&batches, self.steps, self.merge)?)
+            })
+            .await
         })
     }
 }
