@@ -90,6 +90,28 @@ impl Engine {
         self.run(Run { engine: self, source, request, start: start_ms, end: end_ms, step: step_ms }).await
     }
 
+    /// The operators of a query as an indented tree, one line each: those of a range query, or of an instant one
+    /// when `step_ms` is 0. With `analyze` the query is run and the lines carry rows and times.
+    ///
+    /// # Errors
+    /// See `QueryError`; queries that are a text or a range vector have no operators.
+    pub async fn explain(
+        &self,
+        source: Arc<dyn Source>,
+        request: QueryRequest,
+        start_ms: TimestampMs,
+        end_ms: TimestampMs,
+        step_ms: i64,
+        analyze: bool,
+    ) -> Result<String, QueryError> {
+        let run = Run { engine: self, source, request, start: start_ms, end: end_ms, step: step_ms.max(0) };
+        let timeout = run.timeout();
+        match self.runtime.timeout(timeout, run.explain(analyze)).await {
+            Ok(text) => text,
+            Err(runtime::Elapsed) => Err(QueryError::Timeout("expression evaluation")),
+        }
+    }
+
     async fn run(&self, run: Run<'_>) -> Result<Answer, QueryError> {
         let timeout = run.timeout();
         match self.runtime.timeout(timeout, run.answer()).await {

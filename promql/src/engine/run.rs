@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion_physical_plan::ExecutionPlan;
+use datafusion_physical_plan::display::DisplayableExecutionPlan;
+use datafusion_physical_plan::{ExecutionPlan, displayable};
 use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt};
 use proto::{SelectRequest, Selection, Source};
@@ -56,20 +57,58 @@ impl Run<'_> {
         Ok(expr)
     }
 
+    fn lookback_ms(&self) -> i64 {
+        let own = self.engine.options.lookback_delta_ms;
+        self.request.lookback_delta_ms.filter(|l| *l > 0).unwrap_or(own)
+    }
+
+    /// What the query's operators will share.
+    fn context(&self) -> Arc<QueryContext> {
+        let options = &self.engine.options;
+        Arc::new(QueryContext::new(
+            self.engine.runtime.clone(),
+            options.features,
+            self.lookback_ms(),
+            options.max_samples,
+            self.timeout(),
+        ))
+    }
+
+    fn planner<'p>(&'p self, expr: &Expr) -> Planner<'p> {
+        let (text, options) = (self.request.expr.as_str(), &self.engine.options);
+        Planner::new(text, expr, options, self.lookback_ms(), self.start, self.end, self.step)
+    }
+
+    /// The plan as text, after a run when `analyze` is set.
+    pub(super) async fn explain(self, analyze: bool) -> Result<String, QueryError> {
+        let expr = self.parse()?;
+        let mut planner = self.planner(&expr);
+        let grid = planner.grid(self.start, self.end, self.step)?;
+        let node = match expr.value_type() {
+            ValueType::Vector => planner.wrapped(&expr, grid)?,
+            ValueType::Scalar => planner.vector_of_scalar(&expr, grid)?,
+            ValueType::String | ValueType::Matrix => {
+                return Err(QueryError::BadData(format!(
+                    "a query of type \"{}\" has no plan",
+                    expr.value_type().documented()
+                )));
+            }
+        };
+        let query = self.context();
+        let selections = self.select(&planner.selectors, &mut QueryStats::default(), &mut Vec::new()).await?;
+        let plan = self.build(node, &planner.selectors, &selections, &query);
+        if !analyze {
+            return Ok(displayable(plan.as_ref()).indent(false).to_string());
+        }
+        self.drain(&plan, &query).await?;
+        Ok(DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string())
+    }
+
     pub(super) async fn answer(self) -> Result<Answer, QueryError> {
         let began = self.engine.runtime.monotonic();
         let expr = self.parse()?;
-        let options = &self.engine.options;
-        let lookback = self.request.lookback_delta_ms.filter(|l| *l > 0).unwrap_or(options.lookback_delta_ms);
-        let query = Arc::new(QueryContext::new(
-            self.engine.runtime.clone(),
-            options.features,
-            lookback,
-            options.max_samples,
-            self.timeout(),
-        ));
-        let mut planner =
-            Planner::new(&self.request.expr, &expr, options, lookback, self.start, self.end, self.step);
+        let query = self.context();
+        let mut planner = self.planner(&expr);
         let grid = planner.grid(self.start, self.end, self.step)?;
         let mut stats = QueryStats::default();
         let mut source_warnings = Vec::new();
@@ -183,6 +222,15 @@ impl Run<'_> {
         query: &Arc<QueryContext>,
     ) -> Result<Vec<SeriesBatch>, QueryError> {
         let plan = self.build(node, selectors, selections, query);
+        self.drain(&plan, query).await
+    }
+
+    /// Runs a plan of one partition.
+    async fn drain(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        query: &Arc<QueryContext>,
+    ) -> Result<Vec<SeriesBatch>, QueryError> {
         let stream = plan.execute(0, Arc::clone(&self.engine.task)).map_err(from_plan_error)?;
         let mut batches = Vec::new();
         let mut stream = stream.map_err(from_plan_error).boxed();

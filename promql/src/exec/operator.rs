@@ -15,7 +15,7 @@ use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion_physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion_physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion_physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream::{self, BoxStream};
@@ -286,9 +286,15 @@ impl ExecutionPlan for OperatorExec {
             query: Arc::clone(&self.query),
             schema: Arc::clone(&schema),
         };
-        let rows = MetricBuilder::new(&self.metrics).output_rows(partition);
-        let stream = Arc::clone(&self.operator).run(inputs, partition);
-        let stream = stream.map_err(to_plan_error).inspect_ok(move |batch| rows.add(batch.num_rows()));
+        // the time is that of the operator and of what it polls
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let mut batches = Arc::clone(&self.operator).run(inputs, partition).map_err(to_plan_error).boxed();
+        let stream = stream::poll_fn(move |context| {
+            let timer = metrics.elapsed_compute().timer();
+            let polled = batches.poll_next_unpin(context);
+            drop(timer);
+            metrics.record_poll(polled)
+        });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
 

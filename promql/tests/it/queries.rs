@@ -197,3 +197,19 @@ fn a_subquery_of_too_many_points_is_refused_before_it_runs() {
         "query processing would load too many samples into memory in query execution"
     );
 }
+
+#[test]
+fn a_plan_can_be_shown_and_measured() {
+    let runtime = Runtime::real();
+    let engine = engine(&runtime, 2);
+    let expr = "sum by (pod) (rate(x_total[5m])) > 1";
+    let show = |analyze| {
+        let shown = engine.explain(counters(), request(expr), 0, 60 * MINUTE, MINUTE, analyze);
+        runtime.block_on(shown).unwrap()
+    };
+    let plan = show(false);
+    let lines: Vec<&str> =
+        plan.lines().map(|line| line.trim().split(':').next().unwrap_or_default()).collect();
+    assert_eq!(lines, ["Map", "AggregateFinal", "AggregatePartial", "RangeSelect"]);
+    assert!(show(true).contains("output_rows=30"), "{}", show(true));
+}
