@@ -121,7 +121,7 @@ impl Run<'_> {
                 raw::matrix(&selections[0], &window, &query).await?
             }
             (Expr::Subquery(s), _) => {
-                let planned = planner.subquery(s, grid)?;
+                let planned = planner.subquery(s, grid, true)?;
                 stats.prepare_time = began.elapsed();
                 let selections = self.select(&planner.selectors, &mut stats, &mut source_warnings).await?;
                 let batches = self.execute(planned.input, &planner.selectors, &selections, &query).await?;

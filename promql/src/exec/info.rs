@@ -159,6 +159,7 @@ impl Info {
             mode: InstantMode::InfoTimestamp,
             name_action: NameAction::Keep,
             pos: PosRange::default(),
+            count_times: 1,
         };
         let mut found = Vec::new();
         let mut batches = Arc::new(select).run(inputs.clone(), 0);

@@ -42,6 +42,8 @@ pub(crate) struct InstantSelect {
     pub mode: InstantMode,
     pub name_action: NameAction,
     pub pos: PosRange,
+    /// How often its samples count in the query's statistics.
+    pub count_times: u64,
 }
 
 impl Operator for InstantSelect {
@@ -137,7 +139,7 @@ impl InstantSelect {
                 }
             }
         }
-        query.samples.looked_at(looked_at);
+        query.samples.looked_at(looked_at * self.count_times);
         Ok(out.finish())
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct WindowSpec {
     pub pos: PosRange,
     /// The metric's name when all series have the same.
     pub metric: Option<String>,
+    /// How often its samples count in the query's statistics.
+    pub count_times: u64,
 }
 
 impl WindowSpec {
@@ -253,7 +255,7 @@ impl<'a> WindowRows<'a> {
 
 impl Drop for WindowRows<'_> {
     fn drop(&mut self) {
-        self.query.samples.looked_at(self.looked_at);
+        self.query.samples.looked_at(self.looked_at * self.spec.count_times);
     }
 }
 

@@ -32,6 +32,9 @@ pub(crate) struct Planner<'a> {
     end: i64,
     /// The query's step; 0 for instant queries.
     step: i64,
+    /// How often samples of what is planned now count in the statistics: once per step where one step's values are
+    /// repeated, never inside subqueries.
+    count_times: u64,
     /// Selectors of whose histograms only count and sum are looked at.
     stats_only: Vec<PosRange>,
     /// The query as written.
@@ -64,6 +67,7 @@ impl<'a> Planner<'a> {
             start,
             end,
             step,
+            count_times: 1,
             stats_only: stats_selectors(expr),
             text,
             options,
@@ -107,7 +111,10 @@ impl<'a> Planner<'a> {
     /// Plans a vector; what is the same at every step is evaluated once.
     pub(crate) fn wrapped(&mut self, expr: &Expr, grid: Grid) -> Result<Node, QueryError> {
         if grid.steps > 1 && invariance::of(expr).1 {
+            let outer_count = self.count_times;
+            self.count_times *= grid.steps as u64;
             let input = self.vector(expr, grid.first())?;
+            self.count_times = outer_count;
             return Ok(Node::Repeat { input: Box::new(input), steps: grid.steps });
         }
         self.vector(expr, grid)

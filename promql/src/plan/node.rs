@@ -52,6 +52,7 @@ pub(crate) enum Node {
         mode: InstantMode,
         name_action: NameAction,
         pos: PosRange,
+        count_times: u64,
     },
     Range {
         selector: usize,

@@ -67,10 +67,11 @@ impl Builder<'_> {
 
     fn build(&self, node: Node) -> Plan {
         match node {
-            Node::Instant { selector, grid, offset, pinned, mode, name_action, pos } => {
+            Node::Instant { selector, grid, offset, pinned, mode, name_action, pos, count_times } => {
                 let leaf = self.leaf(selector, grid.steps);
                 let count = leaf.partitions;
-                let operator = InstantSelect { leaf, grid, offset, pinned, mode, name_action, pos };
+                let operator =
+                    InstantSelect { leaf, grid, offset, pinned, mode, name_action, pos, count_times };
                 self.operator(operator, Vec::new(), grid.steps, count)
             }
             Node::Range { selector, spec, mut params } => {

@@ -28,7 +28,10 @@ impl Planner<'_> {
 
     fn scalar(&mut self, expr: &Expr, grid: Grid, vectors: &mut Vec<Node>) -> Result<ScalarExpr, QueryError> {
         if grid.steps > 1 && invariance::of(expr).1 {
+            let outer_count = self.count_times;
+            self.count_times *= grid.steps as u64;
             let once = self.scalar(expr, grid.first(), vectors)?;
+            self.count_times = outer_count;
             return Ok(ScalarExpr::First(Box::new(once)));
         }
         Ok(match expr {

@@ -92,6 +92,7 @@ impl Planner<'_> {
             mode,
             name_action,
             pos: selector.pos,
+            count_times: self.count_times,
         })
     }
 
@@ -125,7 +126,19 @@ impl Planner<'_> {
         let fixed = may_project || name_action != NameAction::Drop;
         let selector_number =
             self.add_selector(selector, first - range - before + 1, last + after, may_project);
-        let spec = WindowSpec { function, grid, range, offset, pinned, extended, name_action, pos, metric };
+        let count_times = self.count_times;
+        let spec = WindowSpec {
+            function,
+            grid,
+            range,
+            offset,
+            pinned,
+            extended,
+            name_action,
+            pos,
+            metric,
+            count_times,
+        };
         let node = Node::Range { selector: selector_number, spec, params };
         Ok(if fixed { node } else { Node::Unique { input: Box::new(node), merge: false, steps: grid.steps } })
     }

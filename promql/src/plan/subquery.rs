@@ -22,6 +22,7 @@ impl Planner<'_> {
         &mut self,
         subquery: &Subquery,
         grid: Grid,
+        is_whole_query: bool,
     ) -> Result<PlannedSubquery, QueryError> {
         let offset = self.duration_ms(&subquery.offset, true)?;
         let range = self.duration_ms(&subquery.range, false)?;
@@ -40,12 +41,16 @@ impl Planner<'_> {
             start += step;
         }
         let inner = self.grid(start, last, step)?;
+        // the samples of inner queries count as the points of the outer windows
+        let outer_count =
+            if is_whole_query { self.count_times } else { std::mem::take(&mut self.count_times) };
         let input = if super::invariance::of(&subquery.expr).0 && inner.steps > 1 {
             let once = self.inner_vector(&subquery.expr, inner.first())?;
             Node::Repeat { input: Box::new(once), steps: inner.steps }
         } else {
             self.inner_vector(&subquery.expr, inner)?
         };
+        self.count_times = outer_count;
         Ok(PlannedSubquery { input, inner, range, offset, pinned })
     }
 
@@ -66,7 +71,7 @@ impl Planner<'_> {
         params: ScalarArgs,
         pos: PosRange,
     ) -> Result<Node, QueryError> {
-        let planned = self.subquery(subquery, grid)?;
+        let planned = self.subquery(subquery, grid, false)?;
         let name_action = if function.drops_name() { self.drop_action() } else { NameAction::Keep };
         let fixed = name_action != NameAction::Drop || planned.input.names_fixed(&self.selectors);
         let spec = WindowSpec {
@@ -79,6 +84,7 @@ impl Planner<'_> {
             name_action,
             pos,
             metric: None,
+            count_times: self.count_times,
         };
         let node = Node::Subquery { input: Box::new(planned.input), inner: planned.inner, spec, params };
         Ok(if fixed { node } else { Node::Unique { input: Box::new(node), merge: false, steps: grid.steps } })

@@ -213,3 +213,22 @@ fn a_plan_can_be_shown_and_measured() {
     assert_eq!(lines, ["Map", "AggregateFinal", "AggregatePartial", "RangeSelect"]);
     assert!(show(true).contains("output_rows=30"), "{}", show(true));
 }
+
+#[test]
+fn samples_are_counted_as_prometheus_counts_them() {
+    let runtime = Runtime::real();
+    let source = Arc::new(MemorySource::new());
+    let labels = Labels::new([("__name__", "m")]).unwrap();
+    let samples: Vec<(i64, f64, i64)> = (0..=60).map(|i| (i * MINUTE, i as f64, 0)).collect();
+    source.add_floats(&labels, &samples);
+    let engine = engine(&runtime, 1);
+    let total = |expr: &str| {
+        let answer = engine.range(source.clone(), request(expr), 10 * MINUTE, 19 * MINUTE, MINUTE);
+        runtime.block_on(answer).unwrap().stats.samples_total
+    };
+    assert_eq!(total("m"), 10);
+    assert_eq!(total("rate(m[5m])"), 50);
+    assert_eq!(total("sum_over_time(m[5m:1m])"), 50);
+    assert_eq!(total("m @ 600"), 10);
+    assert_eq!(total("m + m"), 20);
+}
