@@ -71,6 +71,7 @@ impl Run<'_> {
             self.lookback_ms(),
             options.max_samples,
             self.timeout(),
+            self.request.per_step_stats.then_some(Grid::new(self.start, self.end, self.step).steps),
         ))
     }
 
@@ -107,9 +108,9 @@ impl Run<'_> {
     pub(super) async fn answer(self) -> Result<Answer, QueryError> {
         let began = self.engine.runtime.monotonic();
         let expr = self.parse()?;
-        let query = self.context();
         let mut planner = self.planner(&expr);
         let grid = planner.grid(self.start, self.end, self.step)?;
+        let query = self.context();
         let mut stats = QueryStats::default();
         let mut source_warnings = Vec::new();
         let value = match (expr.unparen(), expr.value_type()) {
@@ -156,6 +157,10 @@ impl Run<'_> {
         warnings.extend(source_warnings);
         stats.samples_total = query.samples.total();
         stats.samples_peak = query.samples.peak();
+        stats.samples_per_step = query
+            .samples
+            .per_step()
+            .map(|counts| counts.into_iter().enumerate().map(|(step, n)| (grid.at(step), n)).collect());
         stats.eval_time = began.elapsed().saturating_sub(stats.prepare_time + stats.select_time);
         Ok(Answer { value, warnings, infos, stats })
     }

@@ -138,6 +138,15 @@ impl SeriesBatch {
         SeriesBatch { labels: labels.finish(), drop_name, ..self }
     }
 
+    /// Values at one step, as `sample_count` counts.
+    pub(crate) fn samples_at(&self, step: usize) -> usize {
+        let at = |i: usize| {
+            let histogram = self.histogram_row(i).and_then(|h| h[step].as_ref());
+            histogram.map_or(usize::from(!is_absent(self.row(i)[step])), |h| crate::histogram::sample_size(h))
+        };
+        (0..self.rows()).map(at).sum()
+    }
+
     /// Values held: what the sample limit counts.
     pub(crate) fn sample_count(&self) -> usize {
         let floats = self.values.iter().filter(|v| !is_absent(**v)).count();

@@ -40,7 +40,12 @@ impl QueryContext {
         lookback_ms: i64,
         max_samples: usize,
         timeout: Duration,
+        counted_steps: Option<usize>,
     ) -> Self {
+        let mut samples = SampleMeter { limit: max_samples, ..SampleMeter::default() };
+        if let Some(steps) = counted_steps {
+            samples.count_steps(steps);
+        }
         let deadline = runtime.monotonic() + timeout;
         QueryContext {
             runtime,
@@ -48,7 +53,7 @@ impl QueryContext {
             features,
             lookback_ms,
             histograms: HistogramTable::default(),
-            samples: SampleMeter { limit: max_samples, ..SampleMeter::default() },
+            samples,
             states: Mutex::new(Vec::new()),
             annotations: Mutex::new(Annotations::default()),
         }
@@ -123,6 +128,8 @@ pub(crate) struct SampleMeter {
     held: AtomicUsize,
     peak: AtomicUsize,
     total: AtomicU64,
+    /// Samples looked at per step of the query, when asked for.
+    per_step: Option<Mutex<Vec<u64>>>,
 }
 
 impl SampleMeter {
@@ -141,6 +148,31 @@ impl SampleMeter {
     /// Looked at `count` samples.
     pub(crate) fn looked_at(&self, count: u64) {
         self.total.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts per step from now on.
+    fn count_steps(&mut self, steps: usize) {
+        self.per_step = Some(Mutex::new(vec![0; steps]));
+    }
+
+    /// Looked at so many samples at each step of an expression that counts `times` times. An expression of one step
+    /// whose values are repeated counts at every step.
+    pub(crate) fn looked_at_steps(&self, steps: usize, times: u64, of: impl Fn(usize) -> u64) {
+        let Some(per_step) = self.per_step.as_ref().filter(|_| times > 0) else { return };
+        let mut counts = per_step.lock();
+        let is_repeated = steps == 1;
+        for (step, count) in counts.iter_mut().enumerate() {
+            if is_repeated {
+                *count += of(0);
+            } else if step < steps {
+                *count += of(step);
+            }
+        }
+    }
+
+    /// What was counted per step.
+    pub(crate) fn per_step(&self) -> Option<Vec<u64>> {
+        self.per_step.as_ref().map(|counts| counts.lock().clone())
     }
 
     /// Most samples held at a time.

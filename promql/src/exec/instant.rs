@@ -140,7 +140,9 @@ impl InstantSelect {
             }
         }
         query.samples.looked_at(looked_at * self.count_times);
-        Ok(out.finish())
+        let batch = out.finish();
+        query.samples.looked_at_steps(steps, self.count_times, |step| batch.samples_at(step) as u64);
+        Ok(batch)
     }
 
     /// The index of each step's sample.

@@ -143,6 +143,9 @@ impl<'a> WindowRows<'a> {
             }
         };
         self.looked_at += shared.work;
+        let bounds = &shared.bounds;
+        let count = |step: usize| u64::from(bounds.hi[step] - bounds.lo[step]);
+        self.query.samples.looked_at_steps(spec.grid.steps, spec.count_times, count);
         let plan = SlidePlan {
             bounds: &shared.bounds,
             terms: &shared.terms,
@@ -195,8 +198,10 @@ impl<'a> WindowRows<'a> {
             if fs.is_empty() && window.is_empty() {
                 continue;
             }
-            self.looked_at += fs.len() as u64;
-            self.looked_at += hs[window.clone()].iter().map(|p| sample_size(&p.h) as u64).sum::<u64>();
+            let size = fs.len() + hs[window.clone()].iter().map(|p| sample_size(&p.h)).sum::<usize>();
+            self.looked_at += size as u64;
+            let here = |at: usize| if at == step { size as u64 } else { 0 };
+            self.query.samples.looked_at_steps(spec.grid.steps, spec.count_times, here);
             let param = |i: usize| self.params.get(i).map_or(0.0, |p| p[step]);
             let w = Window {
                 ts: &ts[fs.clone()],

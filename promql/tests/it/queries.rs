@@ -231,4 +231,14 @@ fn samples_are_counted_as_prometheus_counts_them() {
     assert_eq!(total("sum_over_time(m[5m:1m])"), 50);
     assert_eq!(total("m @ 600"), 10);
     assert_eq!(total("m + m"), 20);
+    let per_step = |expr: &str| {
+        let request = QueryRequest { per_step_stats: true, ..request(expr) };
+        let answer = engine.range(source.clone(), request, 10 * MINUTE, 12 * MINUTE, MINUTE);
+        runtime.block_on(answer).unwrap().stats.samples_per_step.unwrap()
+    };
+    let at =
+        |counts: [u64; 3]| vec![(10 * MINUTE, counts[0]), (11 * MINUTE, counts[1]), (12 * MINUTE, counts[2])];
+    assert_eq!(per_step("m"), at([1, 1, 1]));
+    assert_eq!(per_step("rate(m[5m]) + m @ 600"), at([6, 6, 6]));
+    assert_eq!(per_step("deriv(m[5m])"), at([5, 5, 5]));
 }
