@@ -20,8 +20,7 @@ pub struct EngineTarget {
 impl EngineTarget {
     /// Without series.
     pub fn new(runtime: Runtime) -> Self {
-        let features = Features { type_and_unit_labels: false, ..Features::all() };
-        let options = EngineOptions { features, ..EngineOptions::default() };
+        let options = EngineOptions { features: Features::of_test_scripts(), ..EngineOptions::default() };
         EngineTarget {
             engine: Engine::new(runtime, options),
             source: Arc::new(MemorySource::new()),

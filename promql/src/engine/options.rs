@@ -36,6 +36,11 @@ impl Features {
             start_timestamps: true,
         }
     }
+
+    /// What Prometheus's own test scripts are run with: everything but `type-and-unit-labels`.
+    pub fn of_test_scripts() -> Self {
+        Features { type_and_unit_labels: false, ..Features::all() }
+    }
 }
 
 /// Settings of an engine; those of a request win.
