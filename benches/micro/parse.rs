@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
+use ::promql::parse::{ParseOptions, parse};
 use criterion::{Criterion, Throughput};
-use promql::parse::{ParseOptions, parse};
 
 const EXPRESSIONS: [(&str, &str); 6] = [
     ("selector", r#"up{job="kubernetes-pods"}"#),
