@@ -87,7 +87,7 @@ impl Collector for Readers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for reading in self.0.iter().flat_map(|read| read()) {
             let kind = if reading.counter { MetricType::Counter } else { MetricType::Gauge };
-            let mut metric = encoder.encode_descriptor(reading.name, reading.help, None, kind)?;
+            let mut metric = encoder.encode_descriptor(reading.name, reading.help.trim_end_matches('.'), None, kind)?;
             for (labels, value) in &reading.values {
                 let mut one = metric.encode_family(labels)?;
                 if reading.counter {
@@ -128,8 +128,8 @@ impl Metrics {
         let buckets: fn() -> Histogram =
             || Histogram::new([0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0]);
         let seconds = Family::new_with_constructor(buckets);
-        registry.register("http_requests", "Requests answered.", requests.clone());
-        registry.register("http_request_duration_seconds", "Time to answer.", seconds.clone());
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register("http_request_duration_seconds", "Time to answer", seconds.clone());
         Metrics { registry: RwLock::new(registry), requests, seconds }
     }
 

@@ -62,6 +62,7 @@ impl Node {
         let tenancy = Tenancy { enabled: config.multi_tenancy };
         let bucket = Bucket::open(&runtime, &config.bucket, &BucketOptions::default())
             .with_context(|| format!("cannot open the bucket `{}` (--bucket)", config.bucket))?;
+        bucket.remove_leftovers().await.context("cannot clear what a crash left in the bucket")?;
         let catalogs = Arc::new(Catalogs::new(bucket));
 
         let node_id = NodeId(1);

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use axum::serve::ListenerExt;
 use runtime::{Runtime, Shutdown};
 
 use crate::cli::{LogLevel, ServeArgs};
@@ -53,6 +54,12 @@ async fn serve(config: Config) -> Result<()> {
 
     let door = Door::new();
     let app = door.router();
+    // Without this the last packet of a long answer waits for the client's delayed acknowledgement.
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps delaying small packets");
+        }
+    });
     let stop = shutdown.clone();
     let server = runtime.spawn("http", async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { stop.cancelled().await }).await

@@ -14,8 +14,7 @@ use bytes::Bytes;
 use distributor::PushRequest;
 use model::{Histogram, TenantId, TimestampMs};
 use promql::test_script::{LoadedSample, LoadedSeries, Report, ScriptTarget, parse_script, run_script};
-use promql::{Answer, Engine, EngineOptions, Features, MemorySource, QueryRequest, SampleValue};
-use proto::Source;
+use promql::{Answer, Engine, EngineOptions, EngineTarget, Features, QueryRequest, SampleValue};
 use proto::remote_write::{EncodeV2, SeriesToWrite, WireHistogram};
 use runtime::{Runtime, Shutdown};
 
@@ -34,13 +33,11 @@ pub(crate) fn run(command: &TestCommand) -> Result<ExitCode> {
 
 async fn run_all(storage: bool, verbose: bool, paths: &[PathBuf]) -> Result<Report> {
     let runtime = Runtime::real();
-    let options = EngineOptions { features: Features::all(), ..EngineOptions::default() };
-    let engine = Engine::new(runtime.clone(), options);
     let folder = temporary_folder(&runtime)?;
     let mut target: Box<dyn ScriptTarget> = if storage {
-        Box::new(StorageTarget::start(&runtime, engine, &folder).await?)
+        Box::new(StorageTarget::start(&runtime, &folder).await?)
     } else {
-        Box::new(MemoryTarget { engine, source: Arc::new(MemorySource::default()) })
+        Box::new(EngineTarget::new(runtime.clone()))
     };
     let mut total = Report::default();
     for path in scripts(paths)? {
@@ -95,58 +92,6 @@ fn temporary_folder(runtime: &Runtime) -> Result<PathBuf> {
     Ok(folder)
 }
 
-async fn instant(
-    engine: &Engine,
-    source: Arc<dyn Source>,
-    tenant: &TenantId,
-    query: &str,
-    time_ms: TimestampMs,
-) -> Result<Answer, String> {
-    let request = QueryRequest::new(tenant.clone(), query);
-    engine.instant(source, request, time_ms).await.map_err(|e| e.to_string())
-}
-
-/// Data in memory.
-struct MemoryTarget {
-    engine: Engine,
-    source: Arc<MemorySource>,
-}
-
-#[async_trait]
-impl ScriptTarget for MemoryTarget {
-    async fn load(&mut self, series: &[LoadedSeries]) -> Result<(), String> {
-        for one in series {
-            let (floats, histograms) = split(&one.samples);
-            self.source.add_floats(&one.labels, &floats);
-            let histograms: Vec<_> = histograms.into_iter().map(|h| (h.t, h.histogram, h.start_t)).collect();
-            self.source.add_histograms(&one.labels, &histograms);
-        }
-        Ok(())
-    }
-
-    async fn clear(&mut self) -> Result<(), String> {
-        self.source = Arc::new(MemorySource::default());
-        Ok(())
-    }
-
-    async fn instant(&mut self, query: &str, time_ms: TimestampMs) -> Result<Answer, String> {
-        let source: Arc<dyn Source> = Arc::clone(&self.source) as _;
-        instant(&self.engine, source, &TenantId::anonymous(), query, time_ms).await
-    }
-
-    async fn range(
-        &mut self,
-        query: &str,
-        start_ms: TimestampMs,
-        end_ms: TimestampMs,
-        step_ms: i64,
-    ) -> Result<Answer, String> {
-        let source: Arc<dyn Source> = Arc::clone(&self.source) as _;
-        let request = QueryRequest::new(TenantId::anonymous(), query);
-        self.engine.range(source, request, start_ms, end_ms, step_ms).await.map_err(|e| e.to_string())
-    }
-}
-
 /// Data in a whole node; every `clear` begins a new tenant.
 struct StorageTarget {
     engine: Engine,
@@ -157,7 +102,7 @@ struct StorageTarget {
 }
 
 impl StorageTarget {
-    async fn start(runtime: &Runtime, engine: Engine, folder: &Path) -> Result<Self> {
+    async fn start(runtime: &Runtime, folder: &Path) -> Result<Self> {
         let args = ServeArgs {
             data_dir: Some(folder.to_owned()),
             multi_tenancy: true,
@@ -167,6 +112,8 @@ impl StorageTarget {
             ..ServeArgs::default()
         };
         let node = Node::start(Config::load(&args)?, runtime.clone(), Shutdown::new()).await?;
+        let options = EngineOptions { features: Features::of_test_scripts(), ..EngineOptions::default() };
+        let engine = Engine::new(runtime.clone(), options);
         Ok(StorageTarget { engine, node, tenant: TenantId::new("script-0")?, tenants: 0, loads: 0 })
     }
 }
@@ -202,7 +149,9 @@ impl ScriptTarget for StorageTarget {
     }
 
     async fn instant(&mut self, query: &str, time_ms: TimestampMs) -> Result<Answer, String> {
-        instant(&self.engine, self.node.source(&self.tenant), &self.tenant, query, time_ms).await
+        let request = QueryRequest::new(self.tenant.clone(), query);
+        let source = self.node.source(&self.tenant);
+        self.engine.instant(source, request, time_ms).await.map_err(|e| e.to_string())
     }
 
     async fn range(
