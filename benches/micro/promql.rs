@@ -4,7 +4,7 @@
 use std::cell::LazyCell;
 use std::sync::Arc;
 
-use ::promql::{Engine, EngineOptions, MemorySource, QueryRequest};
+use ::promql::{Engine, EngineOptions, MemorySource, QueryRequest, Value};
 use benches::{Kind, kind, labels, time, value};
 use criterion::{Criterion, Throughput};
 use model::TenantId;
@@ -58,6 +58,14 @@ const QUERIES: [Query; 4] = [
     Query { name: "count", text: r#"count({job=~".+"})"#, series: 20_000, wanted: |_| true, is_range: false },
 ];
 
+fn rows(value: &Value) -> usize {
+    match value {
+        Value::Vector(rows) => rows.len(),
+        Value::Matrix(rows) => rows.len(),
+        Value::Scalar { .. } | Value::String { .. } => 1,
+    }
+}
+
 pub(crate) fn benches(criterion: &mut Criterion) {
     let runtime = Runtime::real();
     let engine = Engine::new(runtime.clone(), EngineOptions::default());
@@ -78,7 +86,9 @@ pub(crate) fn benches(criterion: &mut Criterion) {
                 } else {
                     runtime.block_on(Box::pin(engine.instant(source, request, end)))
                 };
-                answer.expect("the query has an answer")
+                let answer = answer.expect("the query has an answer");
+                assert!(rows(&answer.value) > 0, "{} gives nothing", query.text);
+                answer
             });
         });
     }
