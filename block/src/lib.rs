@@ -22,7 +22,7 @@ pub use error::{BlockError, BucketError};
 pub use meta::{BlockKey, BlockMeta, Counts, FORMAT_VERSION, FileMeta, GroupMeta, PieceMeta, fuzz_meta};
 pub use pages::fuzz_pages;
 pub use reader::{BlockCache, BlockCacheOptions, BlockReader, BlockRow, BlockSelection};
-pub use upload::{delete_files, upload};
+pub use upload::{delete_files, upload, upload_meta};
 pub use verify::{
     BlockState, ListedBlock, Verified, VerifiedBlock, list_blocks, verify_block, verify_blocks,
 };

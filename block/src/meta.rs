@@ -121,6 +121,10 @@ pub struct BlockMeta {
     /// up to this one.
     #[serde(with = "text_position")]
     pub log_last: LogPosition,
+    /// What a block of level 0 was cut from, as 32 hexadecimal digits drawn by who cut it: another attempt to
+    /// publish the same cut has the same. Empty when not told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cut: String,
     /// Earliest sample.
     pub min_t: TimestampMs,
     /// Latest sample.
@@ -148,6 +152,13 @@ impl BlockMeta {
             generation: self.generation,
             level: self.level,
         }
+    }
+
+    /// Whether it holds the very samples that `other` does: both were made from one cut.
+    pub fn is_same_cut(&self, other: &BlockMeta) -> bool {
+        !self.cut.is_empty()
+            && self.cut == other.cut
+            && (self.start, self.end, self.slots) == (other.start, other.end, other.slots)
     }
 
     /// The window.

@@ -32,6 +32,19 @@ pub async fn upload(bucket: &Bucket, folder: &str, files: Vec<EncodedFile>) -> R
     Ok(())
 }
 
+/// Writes the description of a block that is not published yet; one that an earlier try left is replaced.
+pub async fn upload_meta(bucket: &Bucket, meta: &BlockMeta) -> Result<(), BlockError> {
+    let (path, json) = (meta.path(crate::layout::META_FILE), bytes::Bytes::from(meta.to_json()));
+    match bucket.put_if_absent(&path, json.clone()).await {
+        Err(BucketError::AlreadyExists(_)) if bucket.get(&path).await? == json => Ok(()),
+        Err(BucketError::AlreadyExists(_)) => {
+            bucket.delete(&path).await?;
+            Ok(bucket.put_if_absent(&path, json).await?)
+        }
+        other => Ok(other?),
+    }
+}
+
 /// Deletes the files of a block, `meta.json` last. What is gone already is fine.
 pub async fn delete_files(bucket: &Bucket, meta: &BlockMeta) -> Result<(), BlockError> {
     let paths: Vec<String> = meta.files.iter().map(|file| meta.path(&file.path)).collect();

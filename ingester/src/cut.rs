@@ -1,15 +1,19 @@
 //! Decides when windows are cut, makes their blocks, publishes them, and lets heads drop them.
 //!
 //! Only the leader of a group does this; every step is an entry of the log. A step that fails, or is
-//! interrupted by a restart, is taken again: a block is published once by its key, whoever tries.
+//! interrupted by a restart, is taken again: a cut has an identity that its block carries, and the catalog
+//! takes one block per identity, whoever tries.
 //! Order: cut → block uploaded → log flushed past the cut → published in the catalog → `Published` in the
 //! log → dropped after the overlap.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use block::{BlockError, BlockHistogram, BlockSeries, BlockSpec, BlockWriter, Catalogs, Published};
+use block::{
+    BlockError, BlockHistogram, BlockMeta, BlockSeries, BlockSpec, BlockWriter, Catalogs, Published,
+};
 use cluster::Group;
+use futures::{StreamExt, stream};
 use model::{BlockId, Exemplar, Labels, Metadata, SampleBatch, SeriesId, SlotRange, TenantId, TimestampMs};
 use runtime::Runtime;
 
@@ -27,6 +31,10 @@ const JITTER_MS: u64 = 60_000;
 /// Late samples are cut with their tenant's next window, or once they are so old, or so many bytes.
 const LATE_AGE_MS: i64 = 2 * 3_600_000;
 const LATE_BYTES_MAX: usize = 128 << 20;
+/// Tenants of a group that are cut at the same time.
+const TENANTS_AT_ONCE: usize = 8;
+/// Generations of one window tried one after the other before a publish is given up for now.
+const GENERATIONS_TRIED_MAX: usize = 16;
 /// Series copied under one hold of a head's lock, and decoded and encoded at once.
 const SERIES_PER_BATCH: usize = 1024;
 
@@ -41,6 +49,14 @@ pub struct FlushReport {
     pub samples: u64,
 }
 
+impl FlushReport {
+    pub(crate) fn add(&mut self, more: FlushReport) {
+        self.blocks += more.blocks;
+        self.series += more.series;
+        self.samples += more.samples;
+    }
+}
+
 /// Cuts the heads of one group.
 #[derive(Debug)]
 pub(crate) struct Cutter {
@@ -50,7 +66,7 @@ pub(crate) struct Cutter {
     pub(crate) heads: Arc<Heads>,
     pub(crate) catalogs: Arc<Catalogs>,
     pub(crate) query_overlap: Duration,
-    /// Cuts of one group happen one after the other.
+    /// Rounds and flushes of one group happen one after the other.
     pub(crate) alone: tokio::sync::Mutex<()>,
 }
 
@@ -58,20 +74,26 @@ impl Cutter {
     /// One round over all tenants: what is due is cut, what is cut is published, what is old is dropped.
     pub(crate) async fn round(&self) {
         let _alone = self.alone.lock().await;
-        for (tenant, head) in self.heads.all() {
-            if !self.group.is_leader() {
-                return;
-            }
-            if let Err(error) = self.round_of(&tenant, &head).await {
-                tracing::warn!(group = %self.group.id(), %tenant, %error, "cut not finished, will be tried again");
-            }
-        }
+        let rounds: Vec<_> = self
+            .heads
+            .all()
+            .into_iter()
+            .map(|(tenant, head)| async move {
+                if !self.group.is_leader() {
+                    return;
+                }
+                if let Err(error) = self.round_of(&tenant, &head).await {
+                    tracing::warn!(group = %self.group.id(), %tenant, %error, "cut not finished, will be tried again");
+                }
+            })
+            .collect();
+        stream::iter(rounds).buffer_unordered(TENANTS_AT_ONCE).collect::<Vec<()>>().await;
     }
 
     async fn round_of(&self, tenant: &TenantId, head: &SharedHead) -> Result<(), IngesterError> {
         let due = due(&head.read(), self.runtime.now_ms(), self.jitter_ms(tenant));
         if let Some(until) = due {
-            self.propose(Command::Cut { tenant: tenant.clone(), until }).await?;
+            self.propose(self.cut_of(tenant, until)).await?;
         }
         self.publish_pending(tenant, head, &mut FlushReport::default()).await?;
         let overlap = i64::try_from(self.query_overlap.as_millis()).unwrap_or(i64::MAX);
@@ -82,24 +104,55 @@ impl Cutter {
         Ok(())
     }
 
+    fn cut_of(&self, tenant: &TenantId, until: TimestampMs) -> Command {
+        Command::Cut { tenant: tenant.clone(), until, identity: self.runtime.random_u128() }
+    }
+
     /// Cuts everything now, partial windows too; with `drop` also lets it go from the heads.
     pub(crate) async fn flush(&self, drop: bool) -> Result<FlushReport, IngesterError> {
         let _alone = self.alone.lock().await;
+        let flushes: Vec<_> = self
+            .heads
+            .all()
+            .into_iter()
+            .map(|(tenant, head)| async move { self.flush_of(&tenant, &head, drop).await })
+            .collect();
+        // All are finished, even when one fails.
+        let made: Vec<Result<FlushReport, IngesterError>> =
+            stream::iter(flushes).buffer_unordered(TENANTS_AT_ONCE).collect().await;
         let mut report = FlushReport::default();
-        for (tenant, head) in self.heads.all() {
-            let until = {
-                let head = head.read();
-                if head.max_t == TimestampMs::MIN {
-                    continue;
-                }
-                // What is ahead of the clock stays open, or all that follows would be late.
-                head.max_t.min(self.runtime.now_ms()).saturating_add(1)
-            };
-            self.propose(Command::Cut { tenant: tenant.clone(), until }).await?;
-            self.publish_pending(&tenant, &head, &mut report).await?;
-            if drop {
-                self.propose(Command::Drop { tenant: tenant.clone(), floor: until }).await?;
+        for made in made {
+            report.add(made?);
+        }
+        Ok(report)
+    }
+
+    async fn flush_of(
+        &self,
+        tenant: &TenantId,
+        head: &SharedHead,
+        drop: bool,
+    ) -> Result<FlushReport, IngesterError> {
+        let mut report = FlushReport::default();
+        let (until, is_cut_needed) = {
+            let head = head.read();
+            if head.max_t == TimestampMs::MIN {
+                return Ok(report);
             }
+            // What is ahead of the clock stays open, or all that follows would be late.
+            let until = head.max_t.min(self.runtime.now_ms()).saturating_add(1);
+            (until, !head.late.is_empty() || (until > head.frozen_until && head.has_open()))
+        };
+        if is_cut_needed {
+            self.propose(self.cut_of(tenant, until)).await?;
+        }
+        self.publish_pending(tenant, head, &mut report).await?;
+        let is_drop_needed = drop && {
+            let head = head.read();
+            lets_go(&head, until.min(head.floor_max()))
+        };
+        if is_drop_needed {
+            self.propose(Command::Drop { tenant: tenant.clone(), floor: until }).await?;
         }
         Ok(report)
     }
@@ -124,23 +177,22 @@ impl Cutter {
     ) -> Result<(), IngesterError> {
         let pending: Vec<Arc<Cut>> = head.read().pending_cuts().cloned().collect();
         for cut in pending {
-            let made = Box::pin(self.publish(tenant, head, &cut)).await?;
-            report.blocks += made.blocks;
-            report.series += made.series;
-            report.samples += made.samples;
+            let (block, made) = Box::pin(self.publish(tenant, head, &cut)).await?;
+            report.add(made);
             let (window, generation) = (cut.window, cut.generation);
-            self.propose(Command::Published { tenant: tenant.clone(), window, generation }).await?;
+            self.propose(Command::Published { tenant: tenant.clone(), window, generation, block }).await?;
         }
         Ok(())
     }
 
-    /// Makes the block of a cut, uploads and publishes it; nothing when the cut is empty.
+    /// Makes the block of a cut, uploads and publishes it: the block that is live for the cut, by this or an
+    /// earlier attempt, and what was made now. No block when the cut is empty.
     async fn publish(
         &self,
         tenant: &TenantId,
         head: &SharedHead,
         cut: &Arc<Cut>,
-    ) -> Result<FlushReport, IngesterError> {
+    ) -> Result<(Option<BlockId>, FlushReport), IngesterError> {
         let block_error = |source: BlockError| IngesterError::Block { tenant: tenant.clone(), source };
         let random = self.runtime.random_u128();
         let spec = BlockSpec {
@@ -183,28 +235,61 @@ impl Cutter {
             }
         }
         let writer = job.writer;
-        let (meta, files) = self.runtime.cpu(move || writer.finish()).await.map_err(block_error)?;
+        let (mut meta, mut files) = self.runtime.cpu(move || writer.finish()).await.map_err(block_error)?;
         let counts = meta.counts;
         if counts.series == 0 {
-            return Ok(FlushReport::default());
+            return Ok((None, FlushReport::default()));
         }
-        let report =
-            FlushReport { blocks: 1, series: counts.series, samples: counts.samples + counts.histograms };
+        // The last one is `meta.json`: it waits until the generation is known.
+        files.pop();
+        meta.cut = format!("{:032x}", cut.identity);
         block::upload(self.catalogs.bucket(), &meta.folder(), files).await.map_err(block_error)?;
         // What is published must never be ahead of what a restart would find in the log.
         self.group.wait_flushed(cut.log.1).await;
-        let catalog = self.catalogs.get(tenant).await.map_err(block_error)?;
-        let meta = Arc::new(meta);
-        let published = catalog.publish_block(Arc::clone(&meta)).await.map_err(block_error)?;
-        if let Published::AlreadyPublished(other) = published {
-            tracing::info!(%tenant, block = %other.block, "cut was published before, this block is not needed");
-            if let Err(error) = block::delete_files(self.catalogs.bucket(), &meta).await {
-                tracing::warn!(%tenant, %error, "files of an unneeded block not deleted");
+        let live = self.publish_once(meta).await.map_err(block_error)?;
+        let report = match live {
+            Live::This(_) => {
+                FlushReport { blocks: 1, series: counts.series, samples: counts.samples + counts.histograms }
             }
-            return Ok(FlushReport::default());
-        }
-        Ok(report)
+            Live::Earlier(_) => FlushReport::default(),
+        };
+        let (Live::This(block) | Live::Earlier(block)) = live;
+        Ok((Some(block), report))
     }
+
+    /// Publishes a block whose files lie in the bucket, but for `meta.json`, unless its cut is published
+    /// already. Where another store has published the same window and generation, those are other samples:
+    /// ours go beside them as the next generation that is free.
+    async fn publish_once(&self, mut meta: BlockMeta) -> Result<Live, BlockError> {
+        let bucket = self.catalogs.bucket();
+        let catalog = self.catalogs.get(&meta.tenant).await?;
+        for _ in 0..GENERATIONS_TRIED_MAX {
+            meta.generation = catalog.state().free_generation(&meta);
+            block::upload_meta(bucket, &meta).await?;
+            match catalog.publish_block(Arc::new(meta.clone())).await {
+                Ok(Published::Committed) => return Ok(Live::This(meta.block)),
+                Ok(Published::AlreadyPublished(other)) if other.is_same_cut(&meta) => {
+                    tracing::info!(tenant = %meta.tenant, block = %other.block, "cut was published before, this block is not needed");
+                    if let Err(error) = block::delete_files(bucket, &meta).await {
+                        tracing::warn!(tenant = %meta.tenant, %error, "files of an unneeded block not deleted");
+                    }
+                    return Ok(Live::Earlier(other.block));
+                }
+                // Somebody was faster; the catalog knows by now.
+                Ok(Published::AlreadyPublished(_)) | Err(BlockError::Edit { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(BlockError::Contention { tenant: meta.tenant.to_string(), attempts: GENERATIONS_TRIED_MAX })
+    }
+}
+
+/// Which block holds a cut now.
+enum Live {
+    /// The one just made.
+    This(BlockId),
+    /// One of an earlier attempt.
+    Earlier(BlockId),
 }
 
 /// Until when to cut now, if at all.
@@ -237,11 +322,18 @@ fn droppable(head: &TenantHead, now: TimestampMs, overlap: i64) -> Option<Timest
     let is_idle = now.saturating_sub(head.last_write) >= IDLE_MS;
     let watermark = if is_idle { head.max_t.max(now.saturating_sub(IDLE_MS)) } else { head.max_t };
     let wanted = window_of(watermark.saturating_sub(overlap)).min(head.floor_max());
-    let lets_go =
-        head.cuts.iter().any(|state| state.is_published && state.cut.until <= wanted.max(head.floor));
-    (wanted > head.floor && head.frozen_until > TimestampMs::MIN && head.oldest().is_some_and(|t| t < wanted)
-        || lets_go)
-        .then_some(wanted.max(head.floor))
+    lets_go(head, wanted).then_some(wanted.max(head.floor))
+}
+
+/// Whether dropping to `floor` lets anything go.
+fn lets_go(head: &TenantHead, floor: TimestampMs) -> bool {
+    let oldest = head.oldest();
+    let is_cut_over =
+        head.cuts.iter().any(|state| state.is_published && state.cut.until <= floor.max(head.floor));
+    is_cut_over
+        || (floor > head.floor && head.frozen_until > TimestampMs::MIN && oldest.is_some_and(|t| t < floor))
+        // A second time, for the last series.
+        || (oldest.is_none() && head.series.len() > 0 && head.previous_floor < head.floor)
 }
 
 /// One series of a block.
@@ -295,7 +387,7 @@ impl BlockJob {
         let (read, metadata) = {
             let head = self.head.read();
             let references = batch.iter().map(|entry| entry.reference);
-            let read = head.prepare_read(references, self.cut.in_order, LateWanted::OfCut(&self.cut), &[]);
+            let read = head.prepare_read(references, self.cut.in_order, LateWanted::OfCut(&self.cut));
             let known = |entry: &Entry| head.metadata.get(entry.labels.metric_name()).cloned();
             let metadata: Vec<Option<Metadata>> = batch.iter().map(known).collect();
             for entry in batch {

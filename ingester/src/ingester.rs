@@ -1,11 +1,12 @@
 //! The ingester of a node: its data groups, their heads, writers and cutters.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use block::Catalogs;
 use cluster::{Cluster, Group};
-use model::{GroupId, SeriesId, SlotRange, TenantId, TimestampMs};
+use model::{BlockId, GroupId, SeriesId, SlotRange, TenantId, TimestampMs};
 use parking_lot::Mutex;
 use proto::{AppendBatch, AppendError, AppendOutcome, AppendSamples};
 use runtime::{Runtime, Shutdown, Task};
@@ -120,9 +121,7 @@ impl Ingester {
         let mut report = FlushReport::default();
         for group in &self.inner.groups {
             let made = Box::pin(group.cutter.flush(drop)).await?;
-            report.blocks += made.blocks;
-            report.series += made.series;
-            report.samples += made.samples;
+            report.add(made);
         }
         Ok(report)
     }
@@ -139,6 +138,15 @@ impl Ingester {
     pub fn head_min_time(&self, tenant: &TenantId) -> TimestampMs {
         let heads = self.inner.groups.iter().filter_map(|group| group.heads.get(tenant));
         heads.map(|head| head.read().floor).max().unwrap_or(TimestampMs::MIN)
+    }
+
+    /// The published blocks whose every sample the heads still hold: a reader that selects from the heads
+    /// first and looks here after can leave them out.
+    pub fn held_blocks(&self, tenant: &TenantId) -> BTreeSet<BlockId> {
+        let heads = self.inner.groups.iter().filter_map(|group| group.heads.get(tenant));
+        let mut held = BTreeSet::new();
+        heads.for_each(|head| held.extend(head.read().held_blocks()));
+        held
     }
 
     /// Tenants with a head, sorted.

@@ -83,15 +83,15 @@ impl Machine {
                 }
                 encode_outcomes(&outcomes)
             }
-            Command::Cut { tenant, until } => {
+            Command::Cut { tenant, until, identity } => {
                 if let Some(head) = self.heads.get(tenant) {
-                    head.write().cut(*until, position);
+                    head.write().cut(*until, *identity, position);
                 }
                 Bytes::new()
             }
-            Command::Published { tenant, window, generation } => {
+            Command::Published { tenant, window, generation, block } => {
                 if let Some(head) = self.heads.get(tenant) {
-                    head.write().published(*window, *generation);
+                    head.write().published(*window, *generation, *block);
                 }
                 Bytes::new()
             }

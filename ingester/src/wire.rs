@@ -43,6 +43,11 @@ pub(crate) fn put_f64(out: &mut Vec<u8>, value: f64) {
     out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
+/// Appends a large random number.
+pub(crate) fn put_u128(out: &mut Vec<u8>, value: u128) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
 /// Reads what the `put_…` functions wrote.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
@@ -111,6 +116,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
         let bytes = self.bytes(8)?;
         Ok(u64::from_le_bytes(bytes.try_into().map_err(|_| Malformed("length"))?))
+    }
+
+    pub(crate) fn u128(&mut self) -> Result<u128, Malformed> {
+        let bytes = self.bytes(16)?;
+        Ok(u128::from_le_bytes(bytes.try_into().map_err(|_| Malformed("length"))?))
     }
 
     pub(crate) fn f64(&mut self) -> Result<f64, Malformed> {

@@ -13,6 +13,7 @@ mod labels;
 mod matcher;
 mod metadata;
 mod replacer;
+mod reset_hints;
 mod sample;
 mod tenant;
 mod time;

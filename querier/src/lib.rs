@@ -19,7 +19,7 @@ pub use active::ActiveQuery;
 pub use api::{Api, ApiConfig, ApiLimits, SourceOf, TenantOf};
 pub use error::ApiError;
 pub use http::{fuzz_form, fuzz_time, routes};
-pub use merge::MergedSource;
+pub use merge::{HeadsAndBlocks, MergedSource};
 pub use metrics::{EndpointMetrics, QueryMetrics, SECONDS_BOUNDS};
 pub use render::{Format, RenderError, Rendered, fuzz_render, render};
 pub use status::{BuildInfo, NameCount, RuntimeInfo, StatusSource, TsdbStatus, WalReplay};

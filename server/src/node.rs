@@ -12,7 +12,7 @@ use ingester::{Ingester, IngesterConfig};
 use model::{NodeId, TenantId};
 use promql::{Engine, EngineOptions, Features};
 use proto::Source;
-use querier::{Api, ApiConfig, ApiLimits, MergedSource};
+use querier::{Api, ApiConfig, ApiLimits, HeadsAndBlocks};
 use runtime::{Runtime, Shutdown, Task};
 use store_gateway::{BlockSource, BlockSourceOptions};
 
@@ -85,13 +85,21 @@ impl Node {
         let distributor =
             Distributor::new(runtime.clone(), Arc::new(ingester.clone()), config.limits.of_door());
 
-        let blocks: Arc<dyn Source> = Arc::new(BlockSource::new(
+        let blocks = Arc::new(BlockSource::new(
             runtime.clone(),
             Arc::clone(&catalogs),
             &BlockSourceOptions::default(),
         ));
-        let heads: Arc<dyn Source> = Arc::new(ingester.source());
-        let sources = Sources(Arc::new(MergedSource::new(vec![heads, blocks])));
+        let (holder, selected) = (ingester.clone(), Arc::clone(&blocks));
+        let sources = Sources(Arc::new(HeadsAndBlocks::new(
+            Arc::new(ingester.source()),
+            blocks,
+            move |tenant| holder.held_blocks(tenant),
+            move |request, held| {
+                let blocks = Arc::clone(&selected);
+                Box::pin(async move { blocks.select_except(&request, &held).await })
+            },
+        )));
 
         let engine = Engine::new(runtime.clone(), engine_options(&config)?);
         let status = Status {

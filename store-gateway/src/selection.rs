@@ -42,7 +42,8 @@ pub(crate) struct MergedSelection {
     /// By window, then generation.
     pub(crate) blocks: Vec<Found>,
     pub(crate) series: Vec<SelectedSeries>,
-    /// Per series: (block, index in its selection), in the order of the blocks.
+    /// Per series: (block, index in its selection), in the order of the blocks; empty when there is one block,
+    /// whose series are these.
     pub(crate) parts: Vec<Vec<(u32, u32)>>,
     pub(crate) warnings: Vec<String>,
     pub(crate) bounds: Arc<Bounds>,
@@ -80,8 +81,12 @@ impl Selection for MergedSelection {
     async fn read(&self, range: Range<usize>) -> Result<SampleBatch, SourceError> {
         // of each block, the wanted series; and where each series' parts are in them
         let mut wanted: Vec<Vec<usize>> = vec![Vec::new(); self.blocks.len()];
-        let mut parts: Vec<Vec<Part>> = Vec::with_capacity(range.len());
-        for of in &self.parts[range] {
+        let count = range.len();
+        let mut parts: Vec<Vec<Part>> = Vec::new();
+        if let [only] = &mut wanted[..] {
+            only.extend(range.clone());
+        }
+        for of in self.parts.get(range).unwrap_or_default() {
             let place = |(block, i): &(u32, u32)| {
                 let rows = &mut wanted[*block as usize];
                 rows.push(*i as usize);
@@ -95,13 +100,22 @@ impl Selection for MergedSelection {
             if wanted.is_empty() { Ok(SampleBatch::default()) } else { self.read_block(block, wanted).await }
         });
         let mut batches = try_join_all(reads).await?;
-        let alone = batches.iter().position(|b| b.series.len() == parts.len());
+        let alone = batches.iter().position(|b| b.series.len() == count);
         if let Some(alone) = alone
             && batches.iter().enumerate().all(|(i, b)| i == alone || b.series.is_empty())
         {
-            return Ok(batches.swap_remove(alone));
+            let mut batch = batches.swap_remove(alone);
+            batch.hint_counter_resets();
+            return Ok(batch);
         }
-        Ok(self.runtime.cpu(move || merge(&batches, &parts)).await)
+        let merged = self.runtime.cpu(move || {
+            let mut merged = merge(&batches, &parts);
+            // Histograms that nobody shares any more are changed in place.
+            drop(batches);
+            merged.hint_counter_resets();
+            merged
+        });
+        Ok(merged.await)
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -9,7 +9,7 @@ use block::{
     BlockCache, BlockCacheOptions, BlockError, BlockMeta, BlockReader, BlockSelection, Catalogs, Edit,
 };
 use futures::{StreamExt, TryStreamExt};
-use model::{Exemplar, Labels, Matcher, Metadata, SeriesId, TenantId, TimeRange};
+use model::{BlockId, Exemplar, Labels, Matcher, Metadata, SeriesId, TenantId, TimeRange};
 use proto::{
     LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source,
     SourceError,
@@ -95,16 +95,49 @@ impl BlockSource {
         Ok(done)
     }
 
+    /// Selects from all blocks but those in `except`: the reader has their samples already.
+    pub async fn select_except(
+        &self,
+        request: &SelectRequest,
+        except: &BTreeSet<BlockId>,
+    ) -> Result<Arc<dyn Selection>, SourceError> {
+        let matchers: Arc<[Matcher]> = Arc::from(request.matchers.clone());
+        let range = request.range;
+        let ask = |reader: BlockReader| {
+            let matchers = Arc::clone(&matchers);
+            async move {
+                let selection = reader.select(&matchers, range).await?;
+                Ok(Found { reader, selection })
+            }
+        };
+        let (mut blocks, warnings) = self.ask(&request.tenant, range, except, ask).await?;
+        blocks.retain(|found| !found.selection.rows().is_empty());
+        let selections: Vec<BlockSelection> = blocks.iter().map(|f| f.selection.clone()).collect();
+        let (wanted, series_max) = (request.labels.clone(), request.series_max);
+        let gathered = self.runtime.cpu(move || gather(&selections, &wanted, series_max)).await?;
+        Ok(Arc::new(MergedSelection {
+            runtime: self.runtime.clone(),
+            range,
+            blocks,
+            series: gathered.series,
+            parts: gathered.parts,
+            warnings,
+            bounds: Arc::clone(&self.bounds),
+            damage: Arc::clone(&self.damage),
+        }))
+    }
+
     /// The live blocks of a tenant that have anything in `range`, and warnings about those left out.
     async fn blocks(
         &self,
         tenant: &TenantId,
         range: TimeRange,
+        except: &BTreeSet<BlockId>,
     ) -> Result<(Vec<Arc<BlockMeta>>, Vec<String>), SourceError> {
         let catalog = self.catalogs.get(tenant).await.map_err(|e| source_error(&e))?;
         let (mut blocks, mut warnings) = (Vec::new(), Vec::new());
         for meta in catalog.live().iter() {
-            if meta.min_t >= range.end || meta.max_t < range.start {
+            if meta.min_t >= range.end || meta.max_t < range.start || except.contains(&meta.block) {
                 continue;
             }
             match self.damage.reason(meta.block) {
@@ -128,13 +161,14 @@ impl BlockSource {
         &self,
         tenant: &TenantId,
         range: TimeRange,
+        except: &BTreeSet<BlockId>,
         ask: impl Fn(BlockReader) -> F + Sync,
     ) -> Result<(Vec<T>, Vec<String>), SourceError>
     where
         T: Send,
         F: Future<Output = Result<T, BlockError>> + Send,
     {
-        let (blocks, mut warnings) = self.blocks(tenant, range).await?;
+        let (blocks, mut warnings) = self.blocks(tenant, range, except).await?;
         let asks: Vec<_> = blocks
             .into_iter()
             .map(|meta| {
@@ -181,7 +215,7 @@ impl BlockSource {
                 Ok((reader, found))
             }
         };
-        Ok(self.ask(&request.tenant, range, ask).await?.0)
+        Ok(self.ask(&request.tenant, range, &BTreeSet::new(), ask).await?.0)
     }
 }
 
@@ -202,6 +236,7 @@ fn limited<T>(set: BTreeSet<T>, limit: usize) -> Vec<T> {
 /// Gathers series from blocks: each once, by identity.
 struct Gathered {
     series: Vec<SelectedSeries>,
+    /// Where each lies; empty when there is one block, which holds all in its order.
     parts: Vec<Vec<(u32, u32)>>,
 }
 
@@ -215,6 +250,22 @@ fn gather(
     let wants = |name: &str| wanted.wants(name);
     let projection: Option<&dyn Fn(&str) -> bool> =
         if *wanted == LabelsWanted::All { None } else { Some(&wants) };
+    let too_many = || {
+        SourceError::Limit(format!(
+            "the selector matches more than {series_max} series, the limit of one query"
+        ))
+    };
+    if let [selection] = blocks {
+        let count = selection.rows().len();
+        if series_max > 0 && count > series_max {
+            return Err(too_many());
+        }
+        let all: Vec<usize> = (0..count).collect();
+        let labels = selection.labels(&all, projection).map_err(|e| source_error(&e))?;
+        let with_id = |(i, labels)| SelectedSeries { id: selection.id(i), labels };
+        out.series = labels.into_iter().enumerate().map(with_id).collect();
+        return Ok(out);
+    }
     for (number, selection) in blocks.iter().enumerate() {
         let mut fresh = Vec::new();
         for i in 0..selection.rows().len() {
@@ -230,9 +281,7 @@ fn gather(
             }
         }
         if series_max > 0 && out.parts.len() > series_max {
-            return Err(SourceError::Limit(format!(
-                "the selector matches more than {series_max} series, the limit of one query"
-            )));
+            return Err(too_many());
         }
         let labels = selection.labels(&fresh, projection).map_err(|e| source_error(&e))?;
         let ids = fresh.iter().map(|i| selection.id(*i));
@@ -244,30 +293,7 @@ fn gather(
 #[async_trait]
 impl Source for BlockSource {
     async fn select(&self, request: &SelectRequest) -> Result<Arc<dyn Selection>, SourceError> {
-        let matchers: Arc<[Matcher]> = Arc::from(request.matchers.clone());
-        let range = request.range;
-        let ask = |reader: BlockReader| {
-            let matchers = Arc::clone(&matchers);
-            async move {
-                let selection = reader.select(&matchers, range).await?;
-                Ok(Found { reader, selection })
-            }
-        };
-        let (mut blocks, warnings) = self.ask(&request.tenant, range, ask).await?;
-        blocks.retain(|found| !found.selection.rows().is_empty());
-        let selections: Vec<BlockSelection> = blocks.iter().map(|f| f.selection.clone()).collect();
-        let (wanted, series_max) = (request.labels.clone(), request.series_max);
-        let gathered = self.runtime.cpu(move || gather(&selections, &wanted, series_max)).await?;
-        Ok(Arc::new(MergedSelection {
-            runtime: self.runtime.clone(),
-            range,
-            blocks,
-            series: gathered.series,
-            parts: gathered.parts,
-            warnings,
-            bounds: Arc::clone(&self.bounds),
-            damage: Arc::clone(&self.damage),
-        }))
+        self.select_except(request, &BTreeSet::new()).await
     }
 
     async fn label_names(&self, request: &MetadataRequest) -> Result<Vec<String>, SourceError> {
@@ -282,7 +308,7 @@ impl Source for BlockSource {
                 Ok(names)
             }
         };
-        let (answers, _) = self.ask(&request.tenant, range, ask).await?;
+        let (answers, _) = self.ask(&request.tenant, range, &BTreeSet::new(), ask).await?;
         Ok(limited(answers.into_iter().flatten().collect(), request.limit))
     }
 
@@ -299,7 +325,7 @@ impl Source for BlockSource {
                 Ok(values)
             }
         };
-        let (answers, _) = self.ask(&request.tenant, range, ask).await?;
+        let (answers, _) = self.ask(&request.tenant, range, &BTreeSet::new(), ask).await?;
         Ok(limited(answers.into_iter().flatten().collect(), request.limit))
     }
 
@@ -307,8 +333,14 @@ impl Source for BlockSource {
         let found = self.select_any(request).await?;
         let selections: Vec<BlockSelection> = found.into_iter().flat_map(|(_, s)| s).collect();
         let gathered = self.runtime.cpu(move || gather(&selections, &LabelsWanted::All, 0)).await?;
-        let labels: BTreeSet<Labels> = gathered.series.into_iter().map(|s| s.labels).collect();
-        Ok(limited(labels, request.limit))
+        let mut labels: Vec<Labels> = gathered.series.into_iter().map(|s| s.labels).collect();
+        // a block's order is nearly this one
+        labels.sort();
+        labels.dedup();
+        if request.limit > 0 {
+            labels.truncate(request.limit);
+        }
+        Ok(labels)
     }
 
     async fn metadata(

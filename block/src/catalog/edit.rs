@@ -1,6 +1,6 @@
 //! What a commit may change, and the state all commits add up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{BlockId, TenantId, TimestampMs};
@@ -114,6 +114,25 @@ impl CatalogState {
     /// The live block of this key.
     pub fn with_key(&self, key: &BlockKey) -> Option<&Arc<BlockMeta>> {
         self.live.iter().find(|meta| meta.key() == *key)
+    }
+
+    /// The block made from the same cut as `meta`, live or removed since. One that was set aside does not count:
+    /// who still has the samples may publish them again.
+    pub fn with_cut(&self, meta: &BlockMeta) -> Option<&Arc<BlockMeta>> {
+        let removed = self.removed.values().map(|retired| &retired.meta);
+        self.live.iter().chain(removed).find(|other| other.is_same_cut(meta))
+    }
+
+    /// The lowest generation from `meta`'s on that no live block of its level has in its slots and window.
+    pub fn free_generation(&self, meta: &BlockMeta) -> u32 {
+        let in_its_place = |other: &&Arc<BlockMeta>| {
+            other.level == meta.level
+                && other.window().overlaps(&meta.window())
+                && other.slots.first <= meta.slots.last
+                && meta.slots.first <= other.slots.last
+        };
+        let taken: BTreeSet<u32> = self.live.iter().filter(in_its_place).map(|o| o.generation).collect();
+        (meta.generation..u32::MAX).find(|generation| !taken.contains(generation)).unwrap_or(u32::MAX)
     }
 
     /// The live block of this ULID.

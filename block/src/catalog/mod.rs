@@ -34,7 +34,7 @@ const REFRESH_MAX: u64 = 100_000;
 pub enum Published {
     /// The edits are committed.
     Committed,
-    /// A block of this key is live already: this one. Nothing was committed.
+    /// A block of this key is live already, or one of the same cut is or was: this one. Nothing was committed.
     AlreadyPublished(Arc<BlockMeta>),
 }
 
@@ -159,7 +159,7 @@ impl Catalog {
             let fresh: Vec<Edit> = edits.iter().filter(|edit| !already(&state, edit)).cloned().collect();
             for edit in &fresh {
                 if let Edit::Add(meta) = edit
-                    && let Some(existing) = state.with_key(&meta.key())
+                    && let Some(existing) = state.with_cut(meta).or_else(|| state.with_key(&meta.key()))
                 {
                     return Ok(Published::AlreadyPublished(Arc::clone(existing)));
                 }

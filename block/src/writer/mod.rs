@@ -389,6 +389,7 @@ impl BlockWriter {
             level: spec.level,
             log_first: spec.log_first,
             log_last: spec.log_last,
+            cut: String::new(),
             min_t: if empty { spec.start } else { self.min_t },
             max_t: if empty { spec.start } else { self.max_t },
             slice_ends: vec![spec.end],

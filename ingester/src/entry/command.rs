@@ -1,10 +1,10 @@
 //! The kinds of entries.
 
-use model::{TenantId, TimestampMs};
+use model::{BlockId, TenantId, TimestampMs};
 
 use super::section::Section;
 use super::{ENTRY_BYTES_MAX, VERSION};
-use crate::wire::{Malformed, Reader, put_bytes, put_varint, put_zigzag};
+use crate::wire::{Malformed, Reader, put_bytes, put_u128, put_varint, put_zigzag};
 
 pub(super) const APPEND: u8 = 1;
 const CUT: u8 = 2;
@@ -22,6 +22,8 @@ pub enum Command {
         tenant: TenantId,
         /// First millisecond that stays open.
         until: TimestampMs,
+        /// Drawn by who proposes it, different from that of every other cut of any store.
+        identity: u128,
     },
     /// The block of a cut is in the catalog.
     Published {
@@ -31,6 +33,8 @@ pub enum Command {
         window: TimestampMs,
         /// The cut's generation.
         generation: u32,
+        /// The block; `None` when the cut was empty.
+        block: Option<BlockId>,
     },
     /// Let go of published data before `floor`, and of series idle since the floor before.
     Drop {
@@ -82,8 +86,13 @@ impl Entry {
         }
         let tenant = read_tenant(&mut reader)?;
         let command = match kind {
-            CUT => Command::Cut { tenant, until: reader.zigzag()? },
-            PUBLISHED => Command::Published { tenant, window: reader.zigzag()?, generation: reader.u32()? },
+            CUT => Command::Cut { tenant, until: reader.zigzag()?, identity: reader.u128()? },
+            PUBLISHED => Command::Published {
+                tenant,
+                window: reader.zigzag()?,
+                generation: reader.u32()?,
+                block: read_block(&mut reader)?,
+            },
             DROP => Command::Drop { tenant, floor: reader.zigzag()? },
             _ => return Err(Malformed("entry: unknown kind")),
         };
@@ -102,14 +111,28 @@ impl Entry {
         put_bytes(out, tenant.as_str().as_bytes());
         match command {
             Command::Append(_) => {}
-            Command::Cut { until, .. } => put_zigzag(out, *until),
-            Command::Published { window, generation, .. } => {
+            Command::Cut { until, identity, .. } => {
+                put_zigzag(out, *until);
+                put_u128(out, *identity);
+            }
+            Command::Published { window, generation, block, .. } => {
                 put_zigzag(out, *window);
                 put_varint(out, u64::from(*generation));
+                put_block(out, *block);
             }
             Command::Drop { floor, .. } => put_zigzag(out, *floor),
         }
     }
+}
+
+/// A block or none, as zero: no ULID is that old.
+pub(crate) fn put_block(out: &mut Vec<u8>, block: Option<BlockId>) {
+    put_u128(out, block.map_or(0, |block| block.0));
+}
+
+pub(crate) fn read_block(reader: &mut Reader<'_>) -> Result<Option<BlockId>, Malformed> {
+    let number = reader.u128()?;
+    Ok((number != 0).then_some(BlockId(number)))
 }
 
 pub(super) fn read_tenant(reader: &mut Reader<'_>) -> Result<TenantId, Malformed> {

@@ -16,6 +16,7 @@ pub use encode::EntryWriter;
 pub use outcome::{Answer, decode_answer};
 pub use section::{Floats, Limits, Section, TimestampRun};
 
+pub(crate) use command::{put_block, read_block};
 pub(crate) use histograms::{put_histogram, read_histogram};
 pub(crate) use outcome::{encode_outcomes, encode_refusal};
 pub(crate) use section::{put_metadata, read_metadata};

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{LogPosition, TimeRange, TimestampMs};
+use model::{BlockId, LogPosition, TimeRange, TimestampMs};
 use roaring::RoaringBitmap;
 
 use super::late::LateHead;
@@ -28,6 +28,8 @@ pub(crate) struct Cut {
     /// Start of the window.
     pub(crate) window: TimestampMs,
     pub(crate) generation: u32,
+    /// Of the entry that made it: with the window, tells its block from those of any other cut.
+    pub(crate) identity: u128,
     /// The samples in order that belong to it.
     pub(crate) in_order: TimeRange,
     /// The late samples that belong to it.
@@ -44,11 +46,13 @@ pub(crate) struct Cut {
 pub(crate) struct CutState {
     pub(crate) cut: Arc<Cut>,
     pub(crate) is_published: bool,
+    /// The block, once it is published, unless the cut was empty.
+    pub(crate) block: Option<BlockId>,
 }
 
 impl TenantHead {
     /// Freezes what is before `until`, and everything late.
-    pub(crate) fn cut(&mut self, until: TimestampMs, position: LogPosition) {
+    pub(crate) fn cut(&mut self, until: TimestampMs, identity: u128, position: LogPosition) {
         let from = self.frozen_until;
         let until = until.max(from);
         let mut windows = BTreeSet::new();
@@ -76,10 +80,11 @@ impl TenantHead {
             // A reader that takes everything from the floor on from the head must not miss late samples.
             let until = in_order.end.max(late.end());
             let generation = self.generations.entry(window).or_insert(0);
-            let cut = Cut { window, generation: *generation, in_order, late, exemplars, until, log };
+            let cut =
+                Cut { window, generation: *generation, identity, in_order, late, exemplars, until, log };
             *generation += 1;
             self.counters.cuts += 1;
-            self.cuts.push(CutState { cut: Arc::new(cut), is_published: false });
+            self.cuts.push(CutState { cut: Arc::new(cut), is_published: false, block: None });
         }
         self.frozen_until = until;
         self.last_cut = position;
@@ -115,12 +120,19 @@ impl TenantHead {
     }
 
     /// Notes that the block of a cut is in the catalog.
-    pub(crate) fn published(&mut self, window: TimestampMs, generation: u32) {
+    pub(crate) fn published(&mut self, window: TimestampMs, generation: u32, block: Option<BlockId>) {
         for state in &mut self.cuts {
             if state.cut.window == window && state.cut.generation == generation {
                 state.is_published = true;
+                state.block = block;
             }
         }
+    }
+
+    /// The published blocks whose every sample is here too.
+    pub(crate) fn held_blocks(&self) -> impl Iterator<Item = BlockId> {
+        let is_whole = |cut: &Cut| cut.in_order.is_empty() || self.floor <= cut.in_order.start;
+        self.cuts.iter().filter(move |state| is_whole(&state.cut)).filter_map(|state| state.block)
     }
 
     /// How far the floor may rise: to the first sample in order that is in no published block.
@@ -134,6 +146,7 @@ impl TenantHead {
     /// Lets go of published samples before `floor`, and of series without samples since the floor before.
     pub(crate) fn drop_before(&mut self, floor: TimestampMs) {
         let floor = floor.min(self.floor_max()).max(self.floor);
+        self.save_for_readers(floor);
         self.previous_floor = self.floor;
         self.floor = floor;
         self.cuts.retain(|state| !(state.is_published && state.cut.until <= floor));

@@ -10,6 +10,7 @@ mod exemplars;
 mod group;
 mod index;
 mod late;
+mod pin;
 mod read;
 mod segment;
 mod series;
@@ -29,7 +30,8 @@ pub(crate) use exemplars::StoredExemplar;
 pub(crate) use group::Group;
 pub(crate) use index::Index;
 pub(crate) use late::{LateHead, StoredHistogram};
-pub(crate) use read::{LateWanted, PinnedSegments};
+pub(crate) use pin::{Pin, SERIES_PER_READ};
+pub(crate) use read::{LateWanted, SeriesRead};
 pub(crate) use segment::{Segment, Stored};
 pub(crate) use series::{HAS_HISTOGRAMS, HAS_LATE};
 use series::{SeriesTable, Stint};
@@ -93,12 +95,14 @@ pub(crate) struct TenantHead {
     pub(crate) frozen_until: TimestampMs,
     /// Samples in order before this are dropped.
     pub(crate) floor: TimestampMs,
-    previous_floor: TimestampMs,
+    pub(crate) previous_floor: TimestampMs,
     /// Leader's time of the last entry with samples.
     pub(crate) last_write: TimestampMs,
     /// Log position of the last cut.
     last_cut: model::LogPosition,
     encoder: ValueEncoder,
+    /// What readers hold (not part of its state).
+    pins: pin::Pins,
     pub(crate) counters: HeadCounters,
 }
 
@@ -125,6 +129,7 @@ impl TenantHead {
             last_write: 0,
             last_cut: model::LogPosition::default(),
             encoder: ValueEncoder::default(),
+            pins: pin::Pins::default(),
             counters: HeadCounters::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{HistogramPoint, SampleBatch, SeriesSamples, TimeRange, TimestampMs};
+use model::{FloatHistogram, HistogramPoint, SampleBatch, SeriesSamples, TimeRange, TimestampMs};
 use smallvec::SmallVec;
 
 use super::TenantHead;
@@ -15,28 +15,10 @@ use super::series::{HAS_HISTOGRAMS, HAS_LATE, HAS_STARTS, HAS_STINTS, NONE, Stin
 /// Which late samples to read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum LateWanted<'a> {
-    /// Those in range, of all that the head has and of cuts that it had before.
-    Range(TimeRange, &'a [Arc<Cut>]),
+    /// Those in range.
+    Range(TimeRange),
     /// Those of one cut.
     OfCut(&'a Cut),
-}
-
-/// The segments a group had when a selection was made.
-pub(crate) type PinnedSegments = Option<Arc<Vec<Arc<Segment>>>>;
-
-/// The segments of a group, and before them those that were dropped since they were pinned.
-fn with_pinned(
-    now: &Arc<Vec<Arc<Segment>>>,
-    pinned: Option<&PinnedSegments>,
-    floor: TimestampMs,
-) -> Arc<Vec<Arc<Segment>>> {
-    match pinned {
-        Some(Some(pinned)) if pinned.first().is_some_and(|segment| segment.last_t < floor) => {
-            let dropped = pinned.iter().filter(|segment| segment.last_t < floor);
-            Arc::new(dropped.chain(now.iter()).cloned().collect())
-        }
-        _ => Arc::clone(now),
-    }
 }
 
 #[derive(Debug)]
@@ -64,6 +46,8 @@ struct SeriesPart {
     starts: Vec<(TimestampMs, TimestampMs)>,
     late_starts: Vec<(TimestampMs, TimestampMs)>,
     histograms: Vec<StoredHistogram>,
+    /// The last histogram before those, when nothing can be between.
+    histogram_before: Option<StoredHistogram>,
 }
 
 /// What was shared and copied for a run of series; decoding needs no lock.
@@ -76,6 +60,7 @@ pub(crate) struct SeriesRead {
 }
 
 /// A group's timestamps in range, decoded once for all its series.
+#[derive(Default)]
 struct GroupTimes {
     vector: Arc<[TimestampMs]>,
     /// Per segment in range: where it is, which of its rows are in range.
@@ -85,22 +70,18 @@ struct GroupTimes {
 }
 
 impl TenantHead {
-    /// Collects what `references` have in order inside `range`, and the late samples wanted. `pinned`
-    /// segments (by group) stand in for those that were dropped since.
+    /// Collects what `references` have in order inside `range`, and the late samples wanted.
     pub(crate) fn prepare_read(
         &self,
         references: impl Iterator<Item = u32>,
         range: TimeRange,
         late: LateWanted<'_>,
-        pinned: &[PinnedSegments],
     ) -> SeriesRead {
         let mut read = SeriesRead { range, groups: Vec::new(), series: Vec::new(), open_values: Vec::new() };
         let (late_heads, late_range): (SmallVec<[&LateHead; 4]>, _) = match late {
             LateWanted::OfCut(cut) => (SmallVec::from_slice(&[&cut.late]), TimeRange::all()),
-            LateWanted::Range(range, cuts) => {
-                let gone = cuts.iter().filter(|cut| !self.holds_cut(cut)).map(|cut| &cut.late);
-                let heads = self.late_heads(range).chain(gone).filter(|head| !head.is_empty());
-                (heads.collect(), range)
+            LateWanted::Range(range) => {
+                (self.late_heads(range).filter(|head| !head.is_empty()).collect(), range)
             }
         };
         let mut open: Vec<OpenRows<'_>> = Vec::new();
@@ -112,17 +93,24 @@ impl TenantHead {
                 let flags = self.series.flags[row as usize];
                 if flags & HAS_STINTS != 0 {
                     for stint in self.stints.get(&reference).into_iter().flatten() {
-                        self.prepare_part(&mut read, &mut open, &mut series, *stint, reference, pinned);
+                        self.prepare_part(&mut read, &mut open, &mut series, *stint, reference);
                     }
                 }
                 let home = self.series.home[row as usize];
-                self.prepare_part(&mut read, &mut open, &mut series, home, reference, pinned);
+                self.prepare_part(&mut read, &mut open, &mut series, home, reference);
                 if flags & HAS_STARTS != 0 {
                     series.starts = self.starts.get(&reference).cloned().unwrap_or_default();
                 }
                 if flags & HAS_HISTOGRAMS != 0 {
-                    let list = self.histograms.get(&reference).into_iter().flatten();
-                    series.histograms.extend(list.filter(|h| range.contains(h.t)).cloned());
+                    let list = self.histograms.get(&reference);
+                    let all = list.map(Vec::as_slice).unwrap_or_default();
+                    let first = all.partition_point(|h| h.t < range.start);
+                    let end = all.partition_point(|h| h.t < range.end).max(first);
+                    series.histograms.extend_from_slice(&all[first..end]);
+                    let is_simple = home.group == NONE && flags & (HAS_STINTS | HAS_LATE) == 0;
+                    if is_simple && let Some(before) = first.checked_sub(1) {
+                        series.histogram_before = all.get(before).cloned();
+                    }
                 }
                 if flags & HAS_LATE != 0 {
                     read_late(&late_heads, reference, late_range, &mut series);
@@ -133,10 +121,6 @@ impl TenantHead {
         read
     }
 
-    fn holds_cut(&self, cut: &Arc<Cut>) -> bool {
-        self.cuts.iter().any(|state| Arc::ptr_eq(&state.cut, cut))
-    }
-
     fn prepare_part<'a>(
         &'a self,
         read: &mut SeriesRead,
@@ -144,7 +128,6 @@ impl TenantHead {
         series: &mut SeriesPart,
         stint: Stint,
         reference: u32,
-        pinned: &[PinnedSegments],
     ) {
         if stint.group == NONE {
             return;
@@ -157,7 +140,7 @@ impl TenantHead {
             let end = group.rows.partition_point(|row| row.t < read.range.end).max(first);
             read.groups.push(GroupView {
                 number: stint.group,
-                segments: with_pinned(&group.segments, pinned.get(stint.group as usize), self.floor),
+                segments: Arc::clone(&group.segments),
                 open_t: group.rows[first..end].iter().map(|row| row.t).collect(),
             });
             open.push(group.open_rows(first..end));
@@ -249,18 +232,42 @@ impl SeriesRead {
         &self.series[i].histograms
     }
 
-    /// Decodes; `None` when a segment is damaged.
+    /// Per series at these places: the histogram that comes right before those of the range, where known.
+    pub(crate) fn histograms_before(
+        &self,
+        wanted: std::ops::Range<usize>,
+    ) -> Vec<Option<Arc<FloatHistogram>>> {
+        let wanted = self.series.get(wanted).unwrap_or_default();
+        if wanted.iter().all(|series| series.histogram_before.is_none()) {
+            return Vec::new();
+        }
+        let before =
+            |series: &SeriesPart| Some(Arc::new(series.histogram_before.as_ref()?.histogram.to_float()));
+        wanted.iter().map(before).collect()
+    }
+
+    /// Decodes all series; `None` when a segment is damaged.
     pub(crate) fn decode(&self) -> Option<SampleBatch> {
+        self.decode_some(0..self.series.len())
+    }
+
+    /// Decodes the series at these places; `None` when a segment is damaged.
+    pub(crate) fn decode_some(&self, wanted: std::ops::Range<usize>) -> Option<SampleBatch> {
+        let wanted = self.series.get(wanted)?;
         let mut batch = SampleBatch::default();
-        batch.series.reserve(self.series.len());
-        batch.values.reserve(self.open_values.len());
+        batch.series.reserve(wanted.len());
+        if wanted.len() == self.series.len() {
+            batch.values.reserve(self.open_values.len());
+        }
+        let mut is_wanted = vec![false; self.groups.len()];
+        wanted.iter().flat_map(|series| &series.parts).for_each(|part| is_wanted[part.group] = true);
         let mut times = Vec::with_capacity(self.groups.len());
-        for view in &self.groups {
-            times.push(self.group_times(view)?);
+        for (view, is_wanted) in self.groups.iter().zip(is_wanted) {
+            times.push(if is_wanted { self.group_times(view)? } else { GroupTimes::default() });
         }
         let mut scratch = Vec::new();
         let mut timestamps = Vec::new();
-        for series in &self.series {
+        for series in wanted {
             let first_value = batch.values.len();
             let mut samples = SeriesSamples { values: first_value..first_value, ..SeriesSamples::default() };
             let mut shared: Option<(usize, usize, usize)> = None;

@@ -16,8 +16,8 @@ use super::late::{CHUNK_SAMPLES_MAX, LateChunk, LateHead, LateSeries, StoredHist
 use super::segment::{SEGMENT_ROWS_MAX, Segment};
 use super::series::{NONE, Stint};
 use super::{TenantHead, put_ascending, read_ascending};
-use crate::entry::{put_histogram, put_metadata, read_histogram, read_metadata};
-use crate::wire::{Malformed, Reader, put_bytes, put_f64, put_varint, put_zigzag};
+use crate::entry::{put_block, put_histogram, put_metadata, read_block, read_histogram, read_metadata};
+use crate::wire::{Malformed, Reader, put_bytes, put_f64, put_u128, put_varint, put_zigzag};
 
 const VERSION: u8 = 1;
 
@@ -529,7 +529,9 @@ fn read_exemplar(r: &mut Reader<'_>) -> Result<StoredExemplar, Malformed> {
 fn put_cut(out: &mut Vec<u8>, state: &CutState) {
     let cut = &state.cut;
     out.push(u8::from(state.is_published));
+    put_block(out, state.block);
     put_varint(out, u64::from(cut.generation));
+    put_u128(out, cut.identity);
     for t in [cut.window, cut.in_order.start, cut.in_order.end, cut.until] {
         put_zigzag(out, t);
     }
@@ -542,13 +544,15 @@ fn put_cut(out: &mut Vec<u8>, state: &CutState) {
 
 fn read_cut(r: &mut Reader<'_>) -> Result<CutState, Malformed> {
     let is_published = r.byte()? != 0;
+    let block = read_block(r)?;
     let generation = r.u32()?;
+    let identity = r.u128()?;
     let window = r.zigzag()?;
     let in_order = TimeRange::new(r.zigzag()?, r.zigzag()?);
     let until = r.zigzag()?;
     let late = read_late(r)?;
     let exemplars = (0..r.count(4)?).map(|_| read_exemplar(r)).collect::<Result<_, _>>()?;
     let log = (read_position(r)?, read_position(r)?);
-    let cut = Cut { window, generation, in_order, late, exemplars, until, log };
-    Ok(CutState { cut: Arc::new(cut), is_published })
+    let cut = Cut { window, generation, identity, in_order, late, exemplars, until, log };
+    Ok(CutState { cut: Arc::new(cut), is_published, block })
 }

@@ -27,12 +27,12 @@ fn apply(head: &mut TenantHead, index: u64, bytes: &Bytes) -> Vec<AppendOutcome>
         Command::Append(sections) => {
             sections.iter().map(|section| head.append(section, entry.leader_time)).collect()
         }
-        Command::Cut { until, .. } => {
-            head.cut(until, LogPosition { index, term: 1 });
+        Command::Cut { until, identity, .. } => {
+            head.cut(until, identity, LogPosition { index, term: 1 });
             Vec::new()
         }
-        Command::Published { window, generation, .. } => {
-            head.published(window, generation);
+        Command::Published { window, generation, block, .. } => {
+            head.published(window, generation, block);
             Vec::new()
         }
         Command::Drop { floor, .. } => {
@@ -68,7 +68,7 @@ fn contents(head: &TenantHead, range: TimeRange) -> Model {
         head.series.rows.iter().map(|row| head.series.reference[row as usize]).collect();
     let mut out = Model::new();
     for chunk in references.chunks(5) {
-        let read = head.prepare_read(chunk.iter().copied(), in_order, LateWanted::Range(range, &[]), &[]);
+        let read = head.prepare_read(chunk.iter().copied(), in_order, LateWanted::Range(range));
         let batch = read.decode().unwrap();
         for (i, reference) in chunk.iter().enumerate() {
             let labels = head.labels(head.series.row_of(*reference).unwrap());
@@ -171,12 +171,12 @@ proptest! {
                 }
                 Step::Cut { ticks_back } => {
                     let until = now - ticks_back * 15_000;
-                    entry = Some(Command::Cut { tenant: tenant(), until });
+                    entry = Some(Command::Cut { tenant: tenant(), until, identity: 7 });
                 }
                 Step::Publish => {
                     if let Some(cut) = head.pending_cuts().next() {
                         let (window, generation) = (cut.window, cut.generation);
-                        entry = Some(Command::Published { tenant: tenant(), window, generation });
+                        entry = Some(Command::Published { tenant: tenant(), window, generation, block: None });
                     }
                 }
                 Step::Drop { ticks_back } => {
@@ -350,12 +350,12 @@ fn collected_series_give_their_rows_but_never_their_references() {
     apply(&mut head, 1, &append(&[(1, START, 1.0), (2, START, 1.0)], START));
     let later = START + 10 * HOUR;
     apply(&mut head, 2, &append(&[(2, later, 1.0)], later));
-    head.cut(later, LogPosition { index: 3, term: 1 });
+    head.cut(later, 1, LogPosition { index: 3, term: 1 });
     let windows: Vec<_> = head.pending_cuts().map(|cut| (cut.window, cut.generation)).collect();
     assert_eq!(windows, [(START, 0)]);
     head.drop_before(later);
     assert_eq!(head.floor, START, "not published yet");
-    head.published(START, 0);
+    head.published(START, 0, None);
     head.drop_before(later);
     head.drop_before(later);
     assert_eq!(head.series.len(), 1);

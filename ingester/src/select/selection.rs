@@ -4,33 +4,26 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{SampleBatch, TimeRange, TimestampMs};
+use model::SampleBatch;
 use proto::{SelectRequest, SelectedSeries, Selection, SourceError};
 
 use super::projection::Projection;
-use crate::head::{Cut, HAS_HISTOGRAMS, HAS_LATE, LateWanted, PinnedSegments};
+use crate::head::{HAS_HISTOGRAMS, HAS_LATE, Pin, SERIES_PER_READ};
 use crate::machine::SharedHead;
-
-/// Series copied under one hold of a head's lock.
-const SERIES_PER_LOCK: usize = 1024;
 
 /// What a selection needs of one head.
 struct Part {
     head: SharedHead,
     /// Index of its first series in the selection.
     first: usize,
-    references: Vec<u32>,
-    floor: TimestampMs,
-    /// Held so that a drop meanwhile does not take samples away; by group.
-    pinned: Vec<PinnedSegments>,
-    cuts: Vec<Arc<Cut>>,
+    /// Held so that a drop meanwhile does not take samples away.
+    pin: Arc<Pin>,
 }
 
 /// The selection.
 pub(super) struct HeadSelection {
     series: Vec<SelectedSeries>,
     parts: Vec<Part>,
-    range: TimeRange,
 }
 
 impl HeadSelection {
@@ -63,24 +56,26 @@ impl HeadSelection {
             if references.is_empty() {
                 continue;
             }
-            let may_be_dropped = request.range.start < head.frozen_until;
-            let (mut pinned, mut cuts) = (Vec::new(), Vec::new());
-            if may_be_dropped {
-                let segments = |group: &Option<_>| {
-                    let group: &crate::head::Group = group.as_ref()?;
-                    Some(Arc::clone(&group.segments))
-                };
-                pinned = head.groups.iter().map(segments).collect();
-            }
-            if !head.cuts.is_empty() {
-                cuts = head.cuts.iter().map(|state| Arc::clone(&state.cut)).collect();
-                cuts.retain(|cut| !cut.late.is_empty());
-            }
-            let floor = head.floor;
+            let pin = head.pin(references, request.range);
             drop(head);
-            parts.push(Part { head: Arc::clone(shared), first, references, floor, pinned, cuts });
+            parts.push(Part { head: Arc::clone(shared), first, pin });
         }
-        Ok(HeadSelection { series, parts, range: request.range })
+        Ok(HeadSelection { series, parts })
+    }
+}
+
+impl Part {
+    /// Decodes the pinned series `wanted`, all of one run.
+    fn read(&self, run: usize, wanted: Range<usize>) -> Option<SampleBatch> {
+        let fresh = self.pin.read(&self.head.read(), wanted.clone());
+        let first = run * SERIES_PER_READ;
+        let (read, wanted) = match &fresh {
+            Some(fresh) => (fresh, 0..wanted.len()),
+            None => (self.pin.saved(run)?, wanted.start - first..wanted.end - first),
+        };
+        let mut batch = read.decode_some(wanted.clone())?;
+        batch.hint_counter_resets_after(&read.histograms_before(wanted));
+        Some(batch)
     }
 }
 
@@ -94,22 +89,20 @@ impl Selection for HeadSelection {
         let mut all: Option<SampleBatch> = None;
         for part in &self.parts {
             let start = range.start.max(part.first);
-            let end = range.end.min(part.first + part.references.len());
-            if start >= end {
-                continue;
-            }
-            let references = &part.references[start - part.first..end - part.first];
-            let in_order = TimeRange::new(self.range.start.max(part.floor), self.range.end);
-            for some in references.chunks(SERIES_PER_LOCK) {
-                let late = LateWanted::Range(self.range, &part.cuts);
-                let prepared =
-                    part.head.read().prepare_read(some.iter().copied(), in_order, late, &part.pinned);
+            let end = range.end.min(part.first + part.pin.references.len());
+            let mut at = start.saturating_sub(part.first);
+            while at + part.first < end {
+                // Within one run of what may have been saved.
+                let run = at / SERIES_PER_READ;
+                let until = (end - part.first).min((run + 1) * SERIES_PER_READ);
+                let batch = part.read(run, at..until);
                 let damaged = || SourceError::Corrupt("a sealed chunk in memory is damaged".to_owned());
-                let batch = prepared.decode().ok_or_else(damaged)?;
+                let batch = batch.ok_or_else(damaged)?;
                 match &mut all {
                     None => all = Some(batch),
                     Some(all) => extend(all, batch),
                 }
+                at = until;
             }
         }
         Ok(all.unwrap_or_default())

@@ -8,3 +8,7 @@ mod crash;
 mod node;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod seams;
+#[cfg(test)]
+mod stores;

@@ -54,11 +54,16 @@ pub(crate) fn batch(samples: &[(usize, TimestampMs, f64)]) -> AppendBatch {
 
 impl Node {
     pub(crate) async fn open(runtime: &Runtime, config: IngesterConfig) -> Self {
+        Self::open_at(runtime, "/data", config).await
+    }
+
+    /// With its log there; the bucket is always the same.
+    pub(crate) async fn open_at(runtime: &Runtime, data: &str, config: IngesterConfig) -> Self {
         let cluster_config = ClusterConfig {
             segment_bytes: 256 << 10,
             wal_bytes_max: 2 << 20,
             snapshot_log_bytes: 1 << 20,
-            ..ClusterConfig::new("/data", NodeId(1))
+            ..ClusterConfig::new(data, NodeId(1))
         };
         let cluster = Cluster::open(runtime.clone(), cluster_config).await.unwrap();
         let bucket = Bucket::open(runtime, "/bucket", &BucketOptions::default()).unwrap();
@@ -137,7 +142,7 @@ impl Node {
     }
 }
 
-fn gather(out: &mut Samples, series: &[Labels], batch: &SampleBatch) {
+pub(crate) fn gather(out: &mut Samples, series: &[Labels], batch: &SampleBatch) {
     for (i, labels) in series.iter().enumerate() {
         let timestamps = batch.timestamps_of(i);
         assert!(timestamps.is_sorted_by(|a, b| a < b), "ascending, none twice");

@@ -3,6 +3,7 @@
 //! A series is one series whichever sources hold parts of it; of two samples with one timestamp that of the
 //! source named first wins. All sources must answer: an answer that lacks a source would be wrong silently.
 
+mod heads_and_blocks;
 mod lists;
 mod samples;
 mod selection;
@@ -16,6 +17,7 @@ use futures::future::try_join_all;
 use model::{Labels, Metadata, TenantId};
 use proto::{MetadataRequest, SelectRequest, Selection, SeriesExemplars, Source, SourceError};
 
+pub use heads_and_blocks::HeadsAndBlocks;
 use selection::MergedSelection;
 
 /// Sources read as one. In order of trust: of two values for one time the first source's is taken.
@@ -39,6 +41,22 @@ impl MergedSource {
     }
 }
 
+/// Joins the answers of several sources; too many series are refused.
+fn merged(
+    parts: Vec<Arc<dyn Selection>>,
+    request: &SelectRequest,
+) -> Result<Arc<dyn Selection>, SourceError> {
+    let merged = MergedSelection::new(parts);
+    let count = merged.series().len();
+    if request.series_max > 0 && count > request.series_max {
+        return Err(SourceError::Limit(format!(
+            "the query selects {count} series, at most {} are allowed",
+            request.series_max
+        )));
+    }
+    Ok(Arc::new(merged))
+}
+
 #[async_trait]
 impl Source for MergedSource {
     async fn select(&self, request: &SelectRequest) -> Result<Arc<dyn Selection>, SourceError> {
@@ -46,15 +64,7 @@ impl Source for MergedSource {
             return only.select(request).await;
         }
         let parts = try_join_all(self.sources.iter().map(|source| source.select(request))).await?;
-        let merged = MergedSelection::new(parts);
-        let count = merged.series().len();
-        if request.series_max > 0 && count > request.series_max {
-            return Err(SourceError::Limit(format!(
-                "the query selects {count} series, at most {} are allowed",
-                request.series_max
-            )));
-        }
-        Ok(Arc::new(merged))
+        merged(parts, request)
     }
 
     async fn label_names(&self, request: &MetadataRequest) -> Result<Vec<String>, SourceError> {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{HistogramPoint, SampleBatch, SeriesSamples, TimestampMs};
+use model::{CounterResetHint, HistogramPoint, SampleBatch, SeriesSamples, TimestampMs};
 use proto::SourceError;
 
 /// Where samples of a series lie: which batch, and which of its series.
@@ -167,7 +167,14 @@ impl Output {
         for segment in segments(&inputs) {
             let from = with[segment.input].start;
             let range = from + segment.samples.start..from + segment.samples.end;
+            let at = points.len();
             points.extend_from_slice(&self.batch.histograms[range]);
+            // It follows on another input's now, of which it is not known whether the counter went on.
+            if let Some(first) = points.get_mut(at)
+                && first.h.counter_reset_hint == CounterResetHint::NotReset
+            {
+                Arc::make_mut(&mut first.h).counter_reset_hint = CounterResetHint::Unknown;
+            }
         }
         let start = self.batch.histograms.len();
         self.batch.histograms.append(&mut points);
