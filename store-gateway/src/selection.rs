@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use block::{BlockReader, BlockSelection};
 use futures::future::try_join_all;
-use model::{SampleBatch, TimeRange};
+use model::{FloatHistogram, SampleBatch, TimeRange};
 use proto::{SelectedSeries, Selection, SourceError};
 use runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -16,6 +16,8 @@ use crate::merge::{Part, merge};
 
 /// Bytes a float sample takes while it is read and merged.
 const SAMPLE_BYTES: usize = 24;
+/// How far before its range a read looks for the histogram that the first one follows.
+const EARLIER_MS: i64 = 10 * 60_000;
 /// Bytes of a permit of the budget.
 pub(crate) const PERMIT_BYTES: usize = 64 << 10;
 
@@ -61,24 +63,23 @@ impl MergedSelection {
         u32::try_from(permits).unwrap_or(u32::MAX).min(self.bounds.budget_permits)
     }
 
-    async fn read_block(&self, block: &Found, wanted: &[usize]) -> Result<SampleBatch, SourceError> {
+    async fn read_block(
+        &self,
+        block: &Found,
+        wanted: &[usize],
+        times: TimeRange,
+    ) -> Result<SampleBatch, SourceError> {
         let _slot = self.bounds.readers.acquire().await.expect("the semaphore is never closed");
         let rows: Vec<_> = wanted.iter().map(|i| block.selection.rows()[*i]).collect();
-        block.reader.read(&rows, self.range).await.map_err(|error| {
+        block.reader.read(&rows, times).await.map_err(|error| {
             let meta = block.reader.meta();
             self.damage.note(&meta.tenant, meta.block, &error);
             source_error(&error)
         })
     }
-}
 
-#[async_trait]
-impl Selection for MergedSelection {
-    fn series(&self) -> &[SelectedSeries] {
-        &self.series
-    }
-
-    async fn read(&self, range: Range<usize>) -> Result<SampleBatch, SourceError> {
+    /// Reads the series `range` between these times; hints of histograms are as they were written.
+    async fn read_times(&self, range: Range<usize>, times: TimeRange) -> Result<SampleBatch, SourceError> {
         // of each block, the wanted series; and where each series' parts are in them
         let mut wanted: Vec<Vec<usize>> = vec![Vec::new(); self.blocks.len()];
         let count = range.len();
@@ -97,25 +98,52 @@ impl Selection for MergedSelection {
         let permits = self.permits(&wanted);
         let _budget = self.bounds.budget.acquire_many(permits).await.expect("the semaphore is never closed");
         let reads = self.blocks.iter().zip(&wanted).map(|(block, wanted)| async move {
-            if wanted.is_empty() { Ok(SampleBatch::default()) } else { self.read_block(block, wanted).await }
+            if wanted.is_empty() {
+                Ok(SampleBatch::default())
+            } else {
+                self.read_block(block, wanted, times).await
+            }
         });
         let mut batches = try_join_all(reads).await?;
         let alone = batches.iter().position(|b| b.series.len() == count);
         if let Some(alone) = alone
             && batches.iter().enumerate().all(|(i, b)| i == alone || b.series.is_empty())
         {
-            let mut batch = batches.swap_remove(alone);
-            batch.hint_counter_resets();
-            return Ok(batch);
+            return Ok(batches.swap_remove(alone));
         }
-        let merged = self.runtime.cpu(move || {
-            let mut merged = merge(&batches, &parts);
-            // Histograms that nobody shares any more are changed in place.
-            drop(batches);
-            merged.hint_counter_resets();
-            merged
-        });
-        Ok(merged.await)
+        Ok(self.runtime.cpu(move || merge(&batches, &parts)).await)
+    }
+}
+
+/// Per series its last sample, where that is a histogram.
+fn last_histograms(batch: &SampleBatch) -> Vec<Option<Arc<FloatHistogram>>> {
+    let last = |i: usize| {
+        let point = batch.histograms_of(i).last()?;
+        let is_last = batch.timestamps_of(i).last().is_none_or(|t| *t < point.t);
+        is_last.then(|| Arc::clone(&point.h))
+    };
+    (0..batch.series.len()).map(last).collect()
+}
+
+#[async_trait]
+impl Selection for MergedSelection {
+    fn series(&self) -> &[SelectedSeries] {
+        &self.series
+    }
+
+    async fn read(&self, range: Range<usize>) -> Result<SampleBatch, SourceError> {
+        let mut batch = self.read_times(range.clone(), self.range).await?;
+        if !batch.histograms.is_empty() {
+            let start = self.range.start;
+            let earlier = TimeRange::new(start.saturating_sub(EARLIER_MS), start);
+            let earlier = if earlier.is_empty() {
+                SampleBatch::default()
+            } else {
+                self.read_times(range, earlier).await?
+            };
+            batch.hint_counter_resets_after(&last_histograms(&earlier));
+        }
+        Ok(batch)
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -170,7 +170,8 @@ impl Output {
             let at = points.len();
             points.extend_from_slice(&self.batch.histograms[range]);
             // It follows on another input's now, of which it is not known whether the counter went on.
-            if let Some(first) = points.get_mut(at)
+            if at > 0
+                && let Some(first) = points.get_mut(at)
                 && first.h.counter_reset_hint == CounterResetHint::NotReset
             {
                 Arc::make_mut(&mut first.h).counter_reset_hint = CounterResetHint::Unknown;
