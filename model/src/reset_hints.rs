@@ -107,7 +107,13 @@ mod tests {
             count: counts.iter().sum(),
             positive_spans: vec![Span { offset, length: counts.len() as u32 }],
             positive_buckets: counts.to_vec(),
-            ..FloatHistogram::default()
+            schema: 0,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            sum: 0.0,
+            negative_spans: Vec::new(),
+            negative_buckets: Vec::new(),
+            custom_values: Arc::from([]),
         })
     }
 
