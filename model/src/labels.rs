@@ -97,6 +97,26 @@ impl Labels {
         Ok(Labels(Arc::from(bytes)))
     }
 
+    /// From pairs that are sorted already, put together in `buffer`; `None` when they are not, or a name is
+    /// empty or there twice. Pairs with an empty value are left out.
+    pub fn from_ascending<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Self> {
+        buffer.clear();
+        let mut previous = "";
+        for (name, value) in pairs {
+            if name <= previous {
+                return None;
+            }
+            previous = name;
+            if !value.is_empty() {
+                write_pair(buffer, name, value);
+            }
+        }
+        Some(Labels(Arc::from(&buffer[..])))
+    }
+
     /// From canonical bytes, checked.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, LabelsError> {
         let mut rest = bytes;
@@ -357,6 +377,20 @@ mod tests {
         assert_eq!(Labels::new([("", "1")]), Err(LabelsError::EmptyName));
         let quoted = Labels::new([("__name__", "a.b"), ("c d", "e")]).unwrap();
         assert_eq!(quoted.to_string(), r#"{"a.b", "c d"="e"}"#);
+    }
+
+    #[test]
+    fn ascending_pairs_need_no_sorting() {
+        let mut buffer = b"left over".to_vec();
+        let mut of = |pairs: &[(&'static str, &'static str)]| {
+            Labels::from_ascending(pairs.iter().copied(), &mut buffer)
+        };
+        let pairs = [("__name__", "up"), ("a", ""), ("job", "x")];
+        assert_eq!(of(&pairs), Some(Labels::new(pairs).unwrap()));
+        assert_eq!(of(&[]), Some(Labels::empty()));
+        assert_eq!(of(&[("b", "1"), ("a", "1")]), None);
+        assert_eq!(of(&[("a", "1"), ("a", "2")]), None);
+        assert_eq!(of(&[("", "1")]), None);
     }
 
     #[test]

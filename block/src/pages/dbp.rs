@@ -3,6 +3,8 @@
 //! Small blocks because one series ends and the next begins somewhere in the middle: the jump widens one
 //! mini-block instead of a whole block.
 
+use std::ops::Range;
+
 use super::bits::{get_varint, pack32, put_varint, unpack32, unzigzag, zigzag};
 use super::{PAGE_VALUES_MAX, PageError};
 
@@ -45,78 +47,159 @@ pub(crate) fn encode(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// Decodes the first `wanted` values (fewer when there are fewer) into `out`, which is emptied before.
-/// Takes what any writer makes: other block sizes too. Returns how many values the page holds.
-pub(crate) fn decode(bytes: &[u8], wanted: usize, out: &mut Vec<i64>) -> Result<usize, PageError> {
-    out.clear();
-    let mut at = 0;
-    let block = get_varint(bytes, &mut at)?;
-    let minis = get_varint(bytes, &mut at)?;
-    let total = get_varint(bytes, &mut at)?;
-    let mut last = unzigzag(get_varint(bytes, &mut at)?);
-    if block == 0
-        || block > 1 << 16
-        || minis == 0
-        || minis > 512
-        || block % minis != 0
-        || (block / minis) % 32 != 0
-    {
-        return Err(PageError("block size of a delta page makes no sense"));
+/// A page of deltas, from any value of which reading may begin.
+///
+/// Kept packed; the value before each block is known, so that reading a few values costs one block at most.
+/// Takes what any writer makes: other block sizes too.
+#[derive(Debug)]
+pub(crate) struct DeltaPage {
+    bytes: Box<[u8]>,
+    total: usize,
+    per_mini: usize,
+    minis: usize,
+    first: i64,
+    /// Where each block starts, and the value before its first.
+    blocks: Box<[(u32, i64)]>,
+}
+
+impl DeltaPage {
+    /// Walks through all blocks.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, PageError> {
+        let mut at = 0;
+        let block = get_varint(bytes, &mut at)?;
+        let minis = get_varint(bytes, &mut at)?;
+        let total = get_varint(bytes, &mut at)?;
+        let first = unzigzag(get_varint(bytes, &mut at)?);
+        if block == 0
+            || block > 1 << 16
+            || minis == 0
+            || minis > 512
+            || block % minis != 0
+            || (block / minis) % 32 != 0
+        {
+            return Err(PageError("block size of a delta page makes no sense"));
+        }
+        if total > PAGE_VALUES_MAX as u64 || u32::try_from(bytes.len()).is_err() {
+            return Err(PageError("a delta page holds too many values"));
+        }
+        let (per_mini, minis, total) = ((block / minis) as usize, minis as usize, total as usize);
+        let deltas = total.saturating_sub(1);
+        let mut page =
+            DeltaPage { bytes: Box::default(), total, per_mini, minis, first, blocks: Box::default() };
+        // each block takes at least the bytes of its widths: the list cannot outgrow the page
+        let mut blocks = Vec::new();
+        let mut last = first;
+        for number in 0..deltas.div_ceil(per_mini * minis) {
+            blocks.push((at as u32, last));
+            let start = number * per_mini * minis;
+            let end = deltas.min(start + per_mini * minis);
+            last = page.walk(bytes, &mut at, last, start, end..end, &mut [])?;
+        }
+        page.bytes = Box::from(bytes.get(..at).unwrap_or(bytes));
+        page.blocks = blocks.into_boxed_slice();
+        Ok(page)
     }
-    if total > PAGE_VALUES_MAX as u64 {
-        return Err(PageError("a delta page holds too many values"));
+
+    /// Values.
+    pub(crate) fn len(&self) -> usize {
+        self.total
     }
-    let (per_mini, minis, total) = ((block / minis) as usize, minis as usize, total as usize);
-    let wanted = wanted.min(total);
-    if wanted == 0 {
-        return Ok(total);
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() + self.blocks.len() * size_of::<(u32, i64)>()
     }
-    out.reserve(wanted);
-    out.push(last);
-    let mut unpacked = [0u64; 32];
-    while out.len() < wanted {
-        let least = unzigzag(get_varint(bytes, &mut at)?);
-        let widths = bytes.get(at..at + minis).ok_or(PageError("a delta page is cut short"))?;
-        at += minis;
-        for &width in widths {
-            if out.len() >= wanted {
+
+    /// Reads values `range` into `out`, which is as long.
+    pub(crate) fn read(&self, range: Range<usize>, out: &mut [i64]) -> Result<(), PageError> {
+        if range.end > self.total || range.start > range.end || out.len() != range.len() {
+            return Err(PageError("a delta page has fewer values"));
+        }
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut out = out;
+        if range.start == 0 {
+            out[0] = self.first;
+            out = &mut out[1..];
+        }
+        let deltas = range.start.saturating_sub(1)..range.end - 1;
+        let block = self.per_mini * self.minis;
+        let mut next = deltas.start;
+        while next < deltas.end {
+            let number = next / block;
+            let (at, last) = *self.blocks.get(number).ok_or(PageError("a delta page is cut short"))?;
+            let (start, end) = (number * block, deltas.end.min((number + 1) * block));
+            let (these, rest) = out.split_at_mut(end - next);
+            self.walk(&self.bytes, &mut (at as usize), last, start, next..end, these)?;
+            (out, next) = (rest, end);
+        }
+        Ok(())
+    }
+
+    /// Walks through the block whose first delta is number `start` up to the end of `wanted`, and puts the
+    /// values that follow the deltas `wanted` into `out`. Returns the last value.
+    fn walk(
+        &self,
+        bytes: &[u8],
+        at: &mut usize,
+        mut last: i64,
+        start: usize,
+        wanted: Range<usize>,
+        out: &mut [i64],
+    ) -> Result<i64, PageError> {
+        let least = unzigzag(get_varint(bytes, at)?);
+        let widths = bytes.get(*at..*at + self.minis).ok_or(PageError("a delta page is cut short"))?;
+        *at += self.minis;
+        let mut unpacked = [0u64; MINI];
+        for (mini, &width) in widths.iter().enumerate() {
+            let first = start + mini * self.per_mini;
+            if first >= wanted.end {
                 break;
             }
             if width > 64 {
                 return Err(PageError("a mini-block is wider than 64 bits"));
             }
-            let length = per_mini * usize::from(width) / 8;
-            let packed = bytes.get(at..).filter(|rest| rest.len() >= length);
+            let length = self.per_mini * usize::from(width) / 8;
+            let packed = bytes.get(*at..).filter(|rest| rest.len() >= length);
             let packed = packed.ok_or(PageError("a delta page is cut short"))?;
-            if width == 0 {
-                let n = per_mini.min(wanted - out.len());
-                push_constant(out, &mut last, least, n);
-            } else {
-                for group in 0..per_mini / 32 {
-                    let n = 32.min(wanted - out.len());
-                    unpack32(&packed[group * 4 * usize::from(width)..], u32::from(width), &mut unpacked);
-                    let start = out.len();
-                    out.resize(start + n, 0);
-                    for (slot, delta) in out[start..].iter_mut().zip(&unpacked) {
-                        last = last.wrapping_add(least.wrapping_add(delta.cast_signed()));
+            *at += length;
+            for group in 0..self.per_mini / MINI {
+                let from = first + group * MINI;
+                if from >= wanted.end {
+                    break;
+                }
+                let to = (from + MINI).min(wanted.end);
+                let (skip, n) = (wanted.start.clamp(from, to) - from, to - from);
+                let target = if skip == n {
+                    &mut []
+                } else {
+                    let out_at = from + skip - wanted.start;
+                    &mut out[out_at..out_at + n - skip]
+                };
+                if width == 0 {
+                    last = last.wrapping_add(least.wrapping_mul(skip as i64));
+                    if least == 0 {
+                        target.fill(last);
+                        continue;
+                    }
+                    for slot in target {
+                        last = last.wrapping_add(least);
                         *slot = last;
                     }
+                    continue;
+                }
+                unpack32(&packed[group * 4 * usize::from(width)..], u32::from(width), &mut unpacked);
+                // what is only passed by is summed up, which needs no order
+                let passed = unpacked[..skip].iter().fold(0u64, |sum, delta| sum.wrapping_add(*delta));
+                last = last.wrapping_add(least.wrapping_mul(skip as i64)).wrapping_add(passed.cast_signed());
+                for (slot, delta) in target.iter_mut().zip(&unpacked[skip..]) {
+                    last = last.wrapping_add(least.wrapping_add(delta.cast_signed()));
+                    *slot = last;
                 }
             }
-            at += length;
         }
-    }
-    Ok(total)
-}
-
-fn push_constant(out: &mut Vec<i64>, last: &mut i64, delta: i64, n: usize) {
-    if delta == 0 {
-        out.resize(out.len() + n, *last);
-        return;
-    }
-    for _ in 0..n {
-        *last = last.wrapping_add(delta);
-        out.push(*last);
+        Ok(last)
     }
 }
 
@@ -137,17 +220,24 @@ mod tests {
         ]
     }
 
+    fn read(page: &DeltaPage, range: Range<usize>) -> Result<Vec<i64>, PageError> {
+        let mut out = vec![0; range.len()];
+        page.read(range, &mut out)?;
+        Ok(out)
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_reads_back(values in values(), cut in 0.0..1.0f64) {
+        fn what_is_written_reads_back(values in values(), a in 0.0..1.0f64, b in 0.0..1.0f64) {
             let mut bytes = Vec::new();
             encode(&values, &mut bytes);
-            let mut out = Vec::new();
-            prop_assert_eq!(decode(&bytes, usize::MAX, &mut out), Ok(values.len()));
-            prop_assert_eq!(&out, &values);
-            let some = (values.len() as f64 * cut) as usize;
-            prop_assert_eq!(decode(&bytes, some, &mut out), Ok(values.len()));
-            prop_assert_eq!(&out[..], &values[..some]);
+            let page = DeltaPage::parse(&bytes).unwrap();
+            prop_assert_eq!(page.len(), values.len());
+            prop_assert_eq!(&read(&page, 0..values.len()).unwrap(), &values);
+            let (a, b) = ((values.len() as f64 * a) as usize, (values.len() as f64 * b) as usize);
+            let part = a.min(b)..a.max(b);
+            prop_assert_eq!(&read(&page, part.clone()).unwrap()[..], &values[part]);
+            prop_assert!(read(&page, values.len()..values.len() + 1).is_err());
         }
 
         #[test]
@@ -156,9 +246,14 @@ mod tests {
             encode(&values, &mut bytes);
             let length = bytes.len();
             bytes[at % length] = byte;
-            let mut out = Vec::new();
-            let _either = decode(&bytes, usize::MAX, &mut out);
-            let _either = decode(&bytes[..cut % length], usize::MAX, &mut out);
+            for bytes in [&bytes[..], &bytes[..cut % length]] {
+                if let Ok(page) = DeltaPage::parse(bytes) {
+                    let (all, middle) = (page.len(), page.len() / 2);
+                    let whole = read(&page, 0..all);
+                    prop_assert!(whole.is_ok());
+                    prop_assert_eq!(&read(&page, middle..all).unwrap()[..], &whole.unwrap()[middle..]);
+                }
+            }
         }
     }
 }

@@ -1,12 +1,11 @@
-//! What readers keep in memory: decoded indexes and raw pages of any number of blocks, bounded by bytes.
+//! What readers keep in memory: decoded indexes and decompressed pages of any number of blocks, bounded by bytes.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use model::{BlockId, Metadata, TimestampMs};
 use parquet::file::metadata::ParquetMetaData;
 
-use super::samples::SamplesIndex;
+use super::samples::{Page, SamplesIndex};
 use super::series::SeriesTable;
 
 /// How much is kept.
@@ -14,7 +13,7 @@ use super::series::SeriesTable;
 pub struct BlockCacheOptions {
     /// Bytes of decoded series, timestamps and page indexes.
     pub index_bytes: u64,
-    /// Bytes of pages as they lie in the bucket.
+    /// Bytes of pages of samples, decompressed but packed.
     pub page_bytes: u64,
 }
 
@@ -60,7 +59,7 @@ impl Part {
 #[derive(Debug, Clone)]
 pub struct BlockCache {
     pub(super) parts: moka::future::Cache<(BlockId, usize, PartKey), Part>,
-    pub(super) pages: moka::sync::Cache<(BlockId, usize, u8, usize), Bytes>,
+    pub(super) pages: moka::sync::Cache<(BlockId, usize, u8, usize), Arc<Page>>,
 }
 
 impl BlockCache {
@@ -72,7 +71,7 @@ impl BlockCache {
             .build();
         let pages = moka::sync::Cache::builder()
             .max_capacity(options.page_bytes)
-            .weigher(|_, page: &Bytes| u32::try_from(page.len() + 64).unwrap_or(u32::MAX))
+            .weigher(|_, page: &Arc<Page>| u32::try_from(page.bytes() + 64).unwrap_or(u32::MAX))
             .build();
         BlockCache { parts, pages }
     }

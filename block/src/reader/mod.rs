@@ -79,14 +79,25 @@ impl BlockSelection {
                 *mask = table.as_ref().map(|t| t.wanted(wants));
             }
         }
-        let one = |i: &usize| {
+        let mut out: Vec<Labels> = Vec::with_capacity(which.len());
+        let (mut pairs, mut before, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
+        let mut piece = None;
+        for i in which {
             let at = self.rows[*i];
-            let mask = masks[at.piece as usize].as_deref();
-            self.table(at)
-                .labels(at.row as usize, mask)
-                .map_err(|reason| damaged(&self.file, &PieceFile::Series.path(at.piece as usize), reason))
-        };
-        which.iter().map(one).collect()
+            let (table, mask) = (self.table(at), masks[at.piece as usize].as_deref());
+            table.kept_pairs(at.row as usize, mask, &mut pairs);
+            // neighbours often agree in what is wanted
+            let labels = match out.last() {
+                Some(last) if piece == Some(at.piece) && pairs == before => last.clone(),
+                _ => table
+                    .labels(at.row as usize, &pairs, &mut buffer)
+                    .map_err(|e| damaged(&self.file, &PieceFile::Series.path(at.piece as usize), e))?,
+            };
+            out.push(labels);
+            std::mem::swap(&mut pairs, &mut before);
+            piece = Some(at.piece);
+        }
+        Ok(out)
     }
 }
 

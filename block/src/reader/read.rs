@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use model::{HistogramPoint, SampleBatch, SeriesSamples, TimeRange, TimestampMs};
 
-use super::samples::{ColumnReader, PageAt, SampleColumn, SamplesIndex, ValueTask, read_values};
+use super::samples::{
+    ColumnReader, Decompressor, Page, PageAt, SampleColumn, SamplesIndex, ValueTask, read_values,
+};
 use super::series::{SamplesAt, SeriesTable};
 use super::{BlockReader, BlockRow, damaged, histograms};
 use crate::BlockError;
@@ -24,6 +25,32 @@ struct Wanted {
     rows: Range<u64>,
     vector: usize,
     vector_offset: usize,
+}
+
+/// Where timestamps lie in the piece's vectors: vector, offset, count.
+type Place = (usize, usize, usize);
+/// Which of them are in the range, and the vector's number in the batch.
+type Inside = (Range<usize>, usize);
+
+/// Pages of a column that are wanted.
+#[derive(Default)]
+struct Wants {
+    pages: BTreeSet<usize>,
+    /// Rows of the page added last.
+    last: Range<u64>,
+}
+
+impl Wants {
+    fn add(&mut self, index: &SamplesIndex, column: SampleColumn, rows: &Range<u64>) {
+        if self.last.start <= rows.start && rows.end <= self.last.end {
+            return;
+        }
+        let pages = index.pages_of(column, rows);
+        if let Some(at) = pages.clone().last().and_then(|last| index.pages(column).get(last)) {
+            self.last = at.first_row..at.first_row + at.rows as u64;
+        }
+        self.pages.extend(pages);
+    }
 }
 
 impl BlockReader {
@@ -53,11 +80,11 @@ impl BlockReader {
     ) -> Result<ColumnReader, BlockError> {
         let pages = index.pages(column);
         let key = |page: usize| (self.meta.block, piece, column as u8, page);
-        let mut found: BTreeMap<usize, Bytes> = BTreeMap::new();
+        let mut found: Vec<(usize, Arc<Page>)> = Vec::with_capacity(wanted.len());
         let mut missing: Vec<(usize, PageAt)> = Vec::new();
         for &page in wanted {
             match self.cache.pages.get(&key(page)) {
-                Some(bytes) => drop(found.insert(page, bytes)),
+                Some(cached) => found.push((page, cached)),
                 None => missing.push((page, pages[page])),
             }
         }
@@ -67,13 +94,21 @@ impl BlockReader {
                 missing.iter().map(|(_, at)| at.offset..at.offset + at.size as u64).collect();
             let fetched =
                 self.fetched(&path, self.bucket.get_ranges(&self.meta.path(&path), &ranges).await)?;
-            for ((page, _), bytes) in missing.iter().zip(fetched) {
-                // not a slice of what was fetched together: that would keep all of it
-                self.cache.pages.insert(key(*page), Bytes::copy_from_slice(&bytes));
-                found.insert(*page, bytes);
+            let decode = move || -> Result<Vec<(usize, Arc<Page>)>, PageError> {
+                let mut zstd = Decompressor::default();
+                let pages = missing.iter().zip(fetched);
+                pages
+                    .map(|((n, at), bytes)| Ok((*n, Arc::new(Page::decode(at, &bytes, &mut zstd)?))))
+                    .collect()
+            };
+            let decoded = self.runtime.cpu(decode).await.map_err(|e| damaged(&self.meta, &path, e))?;
+            for (page, decoded) in decoded {
+                self.cache.pages.insert(key(page), Arc::clone(&decoded));
+                found.push((page, decoded));
             }
+            found.sort_unstable_by_key(|(page, _)| *page);
         }
-        Ok(ColumnReader::new(found.into_iter().map(|(page, bytes)| (page, pages[page], bytes)).collect()))
+        Ok(ColumnReader::new(found.into_iter().map(|(_, page)| page).collect()))
     }
 
     async fn read_integers(
@@ -126,13 +161,13 @@ impl BlockReader {
         let mut tasks = Vec::with_capacity(wanted.len());
         let first_value = batch.values.len();
         let mut values = 0;
-        let mut pages = [BTreeSet::new(), BTreeSet::new()];
+        let mut pages = [Wants::default(), Wants::default()];
         for series in &wanted {
             if series.at.scale.is_some() {
-                pages[0].extend(index.pages_of(SampleColumn::Mantissa, &series.rows));
+                pages[0].add(&index, SampleColumn::Mantissa, &series.rows);
             }
             if series.at.scale.is_none() || series.at.exceptions {
-                pages[1].extend(index.pages_of(SampleColumn::Value, &series.rows));
+                pages[1].add(&index, SampleColumn::Value, &series.rows);
             }
             tasks.push(ValueTask { at: series.at, rows: series.rows.clone(), out: values });
             let n = (series.rows.end - series.rows.start) as usize;
@@ -141,8 +176,8 @@ impl BlockReader {
             batch.series[series.index].vector_offset = series.vector_offset;
             values += n;
         }
-        let mut mantissa = self.fetch(piece, &index, SampleColumn::Mantissa, &pages[0]).await?;
-        let mut value = self.fetch(piece, &index, SampleColumn::Value, &pages[1]).await?;
+        let mut mantissa = self.fetch(piece, &index, SampleColumn::Mantissa, &pages[0].pages).await?;
+        let mut value = self.fetch(piece, &index, SampleColumn::Value, &pages[1].pages).await?;
         let decoded = self.runtime.cpu(move || -> Result<Vec<f64>, PageError> {
             let mut out = vec![0.0; values];
             read_values(&mut tasks, &mut mantissa, &mut value, &mut out)?;
@@ -188,8 +223,21 @@ impl BlockReader {
         }
         .into_iter();
         let mut known: HashMap<usize, usize> = HashMap::new();
-        let mut out = Vec::with_capacity(placed.len());
+        let mut out: Vec<Wanted> = Vec::with_capacity(placed.len());
+        // neighbours mostly lie at the same place of the same vector
+        let mut before: Option<(Place, Option<Inside>)> = None;
         for (i, at) in placed {
+            let place = at.vector.map(|(id, offset)| (id, offset, at.count));
+            if let (Some(place), Some((known, inside))) = (place, &before)
+                && place == *known
+            {
+                if let Some((inside, vector)) = inside {
+                    let rows = at.row + inside.start as u64..at.row + inside.end as u64;
+                    let vector_offset = place.1 + inside.start;
+                    out.push(Wanted { index: *i, at: *at, rows, vector: *vector, vector_offset });
+                }
+                continue;
+            }
             let own: Arc<[TimestampMs]>;
             let (times, shared, offset) = match at.vector {
                 Some((id, offset)) => {
@@ -210,6 +258,7 @@ impl BlockReader {
             let from = times.partition_point(|t| *t < range.start);
             let to = times.partition_point(|t| *t < range.end);
             if from >= to {
+                before = place.map(|place| (place, None));
                 continue;
             }
             let vector = match shared {
@@ -222,6 +271,9 @@ impl BlockReader {
                     batch.vectors.len() - 1
                 }
             };
+            if let Some(place) = place {
+                before = Some((place, Some((from..to, vector))));
+            }
             let rows = at.row + from as u64..at.row + to as u64;
             out.push(Wanted { index: *i, at: *at, rows, vector, vector_offset: offset + from });
         }

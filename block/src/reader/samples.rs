@@ -1,12 +1,15 @@
 //! Reads values by row number: only the pages that hold them, decoded by our own kernels.
+//!
+//! A page is checked and decompressed once and then kept packed: a read unpacks the values it wants and little more.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 
 use super::series::SamplesAt;
-use crate::pages::{PAGE_VALUES_MAX, PageError, PageHeader, Run, bss_decode, dbp_decode, decode_runs};
+use crate::pages::{DeltaPage, PAGE_VALUES_MAX, PageError, PageHeader, bss_decode, decode_runs};
 use crate::writer::{MANTISSA, START_TS, TS, VALUE};
 
 /// A column of the samples file that we read.
@@ -88,70 +91,169 @@ impl SamplesIndex {
     }
 }
 
-/// A page of an optional or required column, decoded.
-#[derive(Debug, Default)]
-struct Decoded {
-    page: Option<usize>,
-    first_row: u64,
-    /// Row after each run, and value index at each run's start.
-    runs: Vec<(Run, usize, usize)>,
+/// A page of an optional or required column: checked, decompressed, any part of it quickly read.
+#[derive(Debug)]
+pub(crate) struct Page {
+    rows: Range<u64>,
+    /// The runs that have values: their rows within the page, and the first's value.
+    runs: Box<[(Range<u32>, u32)]>,
+    values: PageValues,
+}
+
+#[derive(Debug)]
+enum PageValues {
+    Delta(DeltaPage),
+    Split { bytes: Box<[u8]>, total: usize },
+}
+
+impl Page {
+    /// From the bytes in the file.
+    pub(crate) fn decode(at: &PageAt, bytes: &[u8], zstd: &mut Decompressor) -> Result<Self, PageError> {
+        let (header, start) = PageHeader::parse(bytes)?;
+        let body = bytes.get(start..).filter(|b| b.len() == header.compressed_size);
+        let body = body.ok_or(PageError("a page has another length than its header says"))?;
+        if header.rows != at.rows {
+            return Err(PageError("a page has another number of rows than the index says"));
+        }
+        let (levels, stored) = body.split_at(header.levels_size);
+        let length = header.uncompressed_size - header.levels_size;
+        let values: &[u8] = if header.is_compressed { zstd.decompress(stored, length)? } else { stored };
+        let present = header.rows - header.nulls;
+        let mut runs = Vec::new();
+        if header.levels_size == 0 {
+            if header.nulls != 0 {
+                return Err(PageError("a page has nulls but no levels"));
+            }
+            runs.push((0..header.rows as u32, 0));
+        } else {
+            let (mut rows, mut count) = (0, 0);
+            for run in decode_runs(levels, header.rows)? {
+                if run.present {
+                    runs.push((rows as u32..(rows + run.rows) as u32, count as u32));
+                    count += run.rows;
+                }
+                rows += run.rows;
+            }
+            if count != present {
+                return Err(PageError("a page has another number of values than its header says"));
+            }
+        }
+        let (values, total) = if header.is_delta {
+            let page = DeltaPage::parse(values)?;
+            let total = page.len();
+            (PageValues::Delta(page), total)
+        } else {
+            (PageValues::Split { bytes: Box::from(values), total: present }, values.len() / 8)
+        };
+        if total != present {
+            return Err(PageError("a page has another number of values than its header says"));
+        }
+        Ok(Page { rows: at.first_row..at.first_row + at.rows as u64, runs: runs.into_boxed_slice(), values })
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        let values = match &self.values {
+            PageValues::Delta(page) => page.bytes(),
+            PageValues::Split { bytes, .. } => bytes.len(),
+        };
+        values + self.runs.len() * size_of::<(Range<u32>, u32)>() + size_of::<Page>()
+    }
+
+    /// Calls `each` with (first row, values) of every run inside `rows`, which lie in the page.
+    fn runs(
+        &self,
+        rows: Range<u64>,
+        mut each: impl FnMut(u64, Range<usize>) -> Result<(), PageError>,
+    ) -> Result<(), PageError> {
+        let (from, to) = ((rows.start - self.rows.start) as u32, (rows.end - self.rows.start) as u32);
+        let first = self.runs.partition_point(|(run, _)| run.end <= from);
+        for (run, value) in &self.runs[first..] {
+            if run.start >= to {
+                break;
+            }
+            let (a, b) = (run.start.max(from), run.end.min(to));
+            let values = (value + (a - run.start)) as usize..(value + (b - run.start)) as usize;
+            each(self.rows.start + u64::from(a), values)?;
+        }
+        Ok(())
+    }
+
+    fn integers(&self, range: Range<usize>, out: &mut [i64]) -> Result<(), PageError> {
+        match &self.values {
+            PageValues::Delta(page) => page.read(range, out),
+            PageValues::Split { .. } => Err(PageError("a page has another encoding than its column")),
+        }
+    }
+
+    fn bits(&self, range: Range<usize>, out: &mut Vec<u64>) -> Result<(), PageError> {
+        out.clear();
+        match &self.values {
+            PageValues::Split { bytes, total } => bss_decode(bytes, *total, range, out),
+            PageValues::Delta(_) => Err(PageError("a page has another encoding than its column")),
+        }
+    }
+}
+
+/// Decompresses page after page in one buffer.
+#[derive(Default)]
+pub(crate) struct Decompressor {
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+    buffer: Vec<u8>,
+}
+
+impl Decompressor {
+    fn decompress(&mut self, stored: &[u8], length: usize) -> Result<&[u8], PageError> {
+        let broken = PageError("a page does not decompress, or its checksum is wrong");
+        let zstd = match &mut self.zstd {
+            Some(zstd) => zstd,
+            none => none.insert(zstd::bulk::Decompressor::new().map_err(|_| broken)?),
+        };
+        self.buffer.clear();
+        self.buffer.reserve(length);
+        let done = zstd.decompress_to_buffer(stored, &mut self.buffer);
+        if done.ok() == Some(length) { Ok(&self.buffer) } else { Err(broken) }
+    }
+}
+
+/// Pages of one column, ascending by row.
+#[derive(Debug)]
+pub(crate) struct ColumnReader {
+    pages: Vec<Arc<Page>>,
+    /// The page used last: rows are mostly asked for in ascending order.
+    last: usize,
     integers: Vec<i64>,
     bits: Vec<u64>,
 }
 
-/// Pages of one column, ascending by number, and the one that is open.
-#[derive(Debug)]
-pub(crate) struct ColumnReader {
-    pages: Vec<(usize, PageAt, Bytes)>,
-    open: Decoded,
-    scratch: Vec<u8>,
-}
-
 impl ColumnReader {
-    pub(crate) fn new(pages: Vec<(usize, PageAt, Bytes)>) -> Self {
-        ColumnReader { pages, open: Decoded::default(), scratch: Vec::new() }
+    pub(crate) fn new(pages: Vec<Arc<Page>>) -> Self {
+        ColumnReader { pages, last: 0, integers: Vec::new(), bits: Vec::new() }
     }
 
-    /// Makes the page that holds `row` the open one; tells the rows it holds.
-    fn open(&mut self, row: u64) -> Result<Range<u64>, PageError> {
-        let index = self.pages.partition_point(|(_, at, _)| at.first_row + at.rows as u64 <= row);
-        let (number, at, bytes) =
-            self.pages.get(index).filter(|p| p.1.first_row <= row).ok_or(PageError("a page is missing"))?;
-        if self.open.page != Some(*number) {
-            decode(at, bytes, &mut self.open, &mut self.scratch)?;
-            self.open.page = Some(*number);
-        }
-        Ok(at.first_row..at.first_row + at.rows as u64)
+    /// The page that holds `row`.
+    fn page(&mut self, row: u64) -> Result<Arc<Page>, PageError> {
+        let found = match self.pages.get(self.last) {
+            Some(page) if page.rows.contains(&row) => Some(page),
+            _ => {
+                self.last = self.pages.partition_point(|p| p.rows.end <= row);
+                self.pages.get(self.last).filter(|p| p.rows.start <= row)
+            }
+        };
+        found.cloned().ok_or(PageError("a page is missing"))
     }
 
-    /// Calls `each` with (first row, integers, bits) of every run of values inside `rows`.
+    /// Calls `each` with (page, first row, values) of every run of values inside `rows`.
     fn visit(
         &mut self,
         rows: Range<u64>,
-        mut each: impl FnMut(u64, &[i64], &[u64]),
+        mut each: impl FnMut(&mut Self, &Page, u64, Range<usize>) -> Result<(), PageError>,
     ) -> Result<(), PageError> {
         let mut at = rows.start;
         while at < rows.end {
-            let page = self.open(at)?;
-            let end = page.end.min(rows.end);
-            let (from, to) = ((at - page.start) as usize, (end - page.start) as usize);
-            let first = self.open.runs.partition_point(|(_, end, _)| *end <= from);
-            for &(run, run_end, values) in &self.open.runs[first..] {
-                let run_start = run_end - run.rows;
-                if run_start >= to {
-                    break;
-                }
-                if run.present {
-                    let (a, b) = (run_start.max(from), run_end.min(to));
-                    let inside = values + (a - run_start)..values + (b - run_start);
-                    let empty_or = |n: usize| if n == 0 { 0..0 } else { inside.clone() };
-                    each(
-                        self.open.first_row + a as u64,
-                        &self.open.integers[empty_or(self.open.integers.len())],
-                        &self.open.bits[empty_or(self.open.bits.len())],
-                    );
-                }
-            }
+            let page = self.page(at)?;
+            let end = page.rows.end.min(rows.end);
+            page.runs(at..end, |row, values| each(self, &page, row, values))?;
             at = end;
         }
         Ok(())
@@ -161,64 +263,49 @@ impl ColumnReader {
     pub(crate) fn integers(&mut self, rows: Range<u64>, absent: i64) -> Result<Vec<i64>, PageError> {
         let start = rows.start;
         let mut out = vec![absent; (rows.end - rows.start) as usize];
-        self.visit(rows, |row, integers, _| {
+        self.visit(rows, |_, page, row, values| {
             let at = (row - start) as usize;
-            out[at..at + integers.len()].copy_from_slice(integers);
+            let target = &mut out[at..at + values.len()];
+            page.integers(values, target)
         })?;
         Ok(out)
     }
-}
 
-fn decode(at: &PageAt, bytes: &Bytes, into: &mut Decoded, scratch: &mut Vec<u8>) -> Result<(), PageError> {
-    into.page = None;
-    let (header, start) = PageHeader::parse(bytes)?;
-    let body = bytes.get(start..).filter(|b| b.len() == header.compressed_size);
-    let body = body.ok_or(PageError("a page has another length than its header says"))?;
-    if header.rows != at.rows {
-        return Err(PageError("a page has another number of rows than the index says"));
+    /// Puts the integers of `rows`, scaled, where they belong in `out`; how many there are.
+    fn scaled(
+        &mut self,
+        rows: Range<u64>,
+        (mul, den): (i64, f64),
+        out: &mut [f64],
+    ) -> Result<usize, PageError> {
+        let (start, mut filled) = (rows.start, 0);
+        self.visit(rows, |column, page, row, values| {
+            let (at, n) = ((row - start) as usize, values.len());
+            if column.integers.len() < n {
+                column.integers.resize(n, 0);
+            }
+            page.integers(values, &mut column.integers[..n])?;
+            scale(&column.integers[..n], mul, den, &mut out[at..at + n]);
+            filled += n;
+            Ok(())
+        })?;
+        Ok(filled)
     }
-    let (levels, stored) = body.split_at(header.levels_size);
-    let length = header.uncompressed_size - header.levels_size;
-    let values: &[u8] = if header.is_compressed {
-        scratch.clear();
-        scratch.reserve(length);
-        let done = zstd::bulk::Decompressor::new().and_then(|mut d| d.decompress_to_buffer(stored, scratch));
-        if done.ok() != Some(length) {
-            return Err(PageError("a page does not decompress, or its checksum is wrong"));
-        }
-        scratch
-    } else {
-        stored
-    };
-    let present = header.rows - header.nulls;
-    into.first_row = at.first_row;
-    into.runs.clear();
-    if header.levels_size == 0 {
-        if header.nulls != 0 {
-            return Err(PageError("a page has nulls but no levels"));
-        }
-        into.runs.push((Run { present: true, rows: header.rows }, header.rows, 0));
-    } else {
-        let (mut rows, mut count) = (0, 0);
-        for run in decode_runs(levels, header.rows)? {
-            rows += run.rows;
-            into.runs.push((run, rows, count));
-            count += if run.present { run.rows } else { 0 };
-        }
-        if count != present {
-            return Err(PageError("a page has another number of values than its header says"));
-        }
+
+    /// Puts the doubles of `rows` where they belong in `out`; how many there are.
+    fn doubles(&mut self, rows: Range<u64>, out: &mut [f64]) -> Result<usize, PageError> {
+        let (start, mut filled) = (rows.start, 0);
+        self.visit(rows, |column, page, row, values| {
+            let (at, n) = ((row - start) as usize, values.len());
+            page.bits(values, &mut column.bits)?;
+            for (slot, bits) in out[at..at + n].iter_mut().zip(&column.bits) {
+                *slot = f64::from_bits(*bits);
+            }
+            filled += n;
+            Ok(())
+        })?;
+        Ok(filled)
     }
-    into.integers.clear();
-    into.bits.clear();
-    if header.is_delta {
-        if dbp_decode(values, present, &mut into.integers)? != present {
-            return Err(PageError("a page has another number of values than its header says"));
-        }
-    } else {
-        bss_decode(values, present, 0..present, &mut into.bits)?;
-    }
-    Ok(())
 }
 
 /// What is read of one series: `rows` of the file into `out`.
@@ -237,28 +324,17 @@ pub(crate) fn read_values(
     value: &mut ColumnReader,
     out: &mut [f64],
 ) -> Result<(), PageError> {
-    // pages are opened once when rows ascend
+    // page after page
     tasks.sort_by_key(|t| t.rows.start);
     for task in tasks.iter() {
         let n = (task.rows.end - task.rows.start) as usize;
         let target = &mut out[task.out..task.out + n];
-        let start = task.rows.start;
         let mut filled = 0;
-        if let Some((mul, den)) = task.at.scale {
-            mantissa.visit(task.rows.clone(), |row, integers, _| {
-                let at = (row - start) as usize;
-                filled += integers.len();
-                scale(integers, mul, den, &mut target[at..at + integers.len()]);
-            })?;
+        if let Some(by) = task.at.scale {
+            filled += mantissa.scaled(task.rows.clone(), by, target)?;
         }
         if task.at.scale.is_none() || task.at.exceptions {
-            value.visit(task.rows.clone(), |row, _, bits| {
-                let at = (row - start) as usize;
-                filled += bits.len();
-                for (slot, bits) in target[at..at + bits.len()].iter_mut().zip(bits) {
-                    *slot = f64::from_bits(*bits);
-                }
-            })?;
+            filled += value.doubles(task.rows.clone(), target)?;
         }
         if filled != n {
             return Err(PageError("mantissa and value do not complement each other"));

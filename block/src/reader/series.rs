@@ -196,14 +196,30 @@ impl SeriesTable {
         self.offsets[row] as usize..self.offsets[row + 1] as usize
     }
 
-    /// The labels of a row that `wanted` names by code; `None`: all.
-    pub(crate) fn labels(&self, row: usize, wanted: Option<&[bool]>) -> Result<Labels, String> {
-        let pairs = self.pairs(row).filter_map(|i| {
-            let name = self.name_codes[i] as usize;
-            let keep = wanted.is_none_or(|wanted| wanted[name]);
-            keep.then(|| (self.names.value(name), self.values.value(self.value_codes[i] as usize)))
-        });
-        Labels::new(pairs).map_err(|e| format!("series {row}: {e}"))
+    /// The pairs of a row that `wanted` names by code (`None`: all), as codes of name and value.
+    pub(crate) fn kept_pairs(&self, row: usize, wanted: Option<&[bool]>, into: &mut Vec<(u32, u32)>) {
+        into.clear();
+        let pairs = self.pairs(row);
+        let codes = self.name_codes[pairs.clone()].iter().zip(&self.value_codes[pairs]);
+        let kept = codes.filter(|(name, _)| wanted.is_none_or(|wanted| wanted[**name as usize]));
+        into.extend(kept.map(|(name, value)| (*name, *value)));
+    }
+
+    /// The labels of a row from its pairs; `buffer` is for their bytes.
+    pub(crate) fn labels(
+        &self,
+        row: usize,
+        pairs: &[(u32, u32)],
+        buffer: &mut Vec<u8>,
+    ) -> Result<Labels, String> {
+        let text = |(name, value): &(u32, u32)| {
+            (self.names.value(*name as usize), self.values.value(*value as usize))
+        };
+        // the writer sorts them; another's file may be unsorted
+        match Labels::from_ascending(pairs.iter().map(text), buffer) {
+            Some(labels) => Ok(labels),
+            None => Labels::new(pairs.iter().map(text)).map_err(|e| format!("series {row}: {e}")),
+        }
     }
 
     /// For each label name (by code), whether `wants` it.
