@@ -304,7 +304,9 @@ impl Config {
             .or(in_file(file.storage.retention))
             .filter(|d| !d.is_zero());
         let mut limits = file.limits;
-        if let Some(window) = flag_duration("limits.out-of-order-time-window", &args.out_of_order_time_window)? {
+        if let Some(window) =
+            flag_duration("limits.out-of-order-time-window", &args.out_of_order_time_window)?
+        {
             limits.out_of_order_time_window = window;
         }
         let query_max_concurrency = args.query_max_concurrency.or(file.query.max_concurrency).unwrap_or(20);

@@ -44,29 +44,23 @@ pub(crate) fn router(node: &Arc<Node>) -> Router {
     let own = own.with_state(Arc::clone(node));
     let queries = querier::routes(Arc::clone(&node.api))
         .layer(CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(GZIP_BYTES_MIN)));
-    own.merge(queries)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(node), count))
-        .layer(
-            CorsLayer::new()
-                .allow_origin(Any)
-                .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
-                .allow_headers([
-                    header::ACCEPT,
-                    header::AUTHORIZATION,
-                    header::CONTENT_TYPE,
-                    header::ORIGIN,
-                    HeaderName::from_static(crate::tenant::TENANT_HEADER),
-                ])
-                .expose_headers([header::DATE]),
-        )
+    own.merge(queries).layer(axum::middleware::from_fn_with_state(Arc::clone(node), count)).layer(
+        CorsLayer::new()
+            .allow_origin(Any)
+            .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+            .allow_headers([
+                header::ACCEPT,
+                header::AUTHORIZATION,
+                header::CONTENT_TYPE,
+                header::ORIGIN,
+                HeaderName::from_static(crate::tenant::TENANT_HEADER),
+            ])
+            .expose_headers([header::DATE]),
+    )
 }
 
 /// Counts requests by route and status, and how long they took.
-async fn count(
-    State(node): State<Arc<Node>>,
-    request: Request,
-    next: axum::middleware::Next,
-) -> Response {
+async fn count(State(node): State<Arc<Node>>, request: Request, next: axum::middleware::Next) -> Response {
     let route = request
         .extensions()
         .get::<axum::extract::MatchedPath>()
@@ -157,14 +151,11 @@ async fn push(State(node): State<Arc<Node>>, headers: HeaderMap, body: Body) -> 
             return refuse(Some(limit.saturating_add(1)))
                 .map_or_else(|| StatusCode::PAYLOAD_TOO_LARGE.into_response(), into_response);
         }
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("cannot read the body: {error}\n")).into_response(),
+        Err(error) => {
+            return (StatusCode::BAD_REQUEST, format!("cannot read the body: {error}\n")).into_response();
+        }
     };
-    let request = PushRequest {
-        tenant,
-        content_type,
-        content_encoding,
-        body,
-    };
+    let request = PushRequest { tenant, content_type, content_encoding, body };
     into_response(node.distributor.push(request).await)
 }
 
@@ -187,10 +178,7 @@ struct FlushParameters {
     drop: bool,
 }
 
-async fn flush(
-    State(node): State<Arc<Node>>,
-    Query(parameters): Query<FlushParameters>,
-) -> Response {
+async fn flush(State(node): State<Arc<Node>>, Query(parameters): Query<FlushParameters>) -> Response {
     match node.flush(parameters.drop).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),

@@ -4,8 +4,7 @@ use crate::config::Config;
 
 /// Lines for prometheus.yml.
 pub(crate) fn remote_write_snippet(config: &Config) -> String {
-    let headers =
-        if config.multi_tenancy { "\n    headers:\n      X-Scope-OrgID: your-tenant" } else { "" };
+    let headers = if config.multi_tenancy { "\n    headers:\n      X-Scope-OrgID: your-tenant" } else { "" };
     format!("remote_write:\n  - url: http://{}/api/v1/push{headers}", reachable(config))
 }
 

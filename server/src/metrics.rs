@@ -28,7 +28,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// A number that only goes up.
-    
+
     pub(crate) fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
         Reading { name, help, counter: true, values: vec![(Vec::new(), value as f64)] }
     }
@@ -39,13 +39,13 @@ impl Reading {
     }
 
     /// A number that goes up and down.
-    
+
     pub(crate) fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
         Reading { name, help, counter: false, values: vec![(Vec::new(), value as f64)] }
     }
 
     /// Counters by one label.
-    
+
     pub(crate) fn counters(
         name: &'static str,
         help: &'static str,
@@ -57,7 +57,7 @@ impl Reading {
     }
 
     /// Gauges by one label.
-    
+
     pub(crate) fn gauges(
         name: &'static str,
         help: &'static str,
@@ -87,7 +87,8 @@ impl Collector for Readers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for reading in self.0.iter().flat_map(|read| read()) {
             let kind = if reading.counter { MetricType::Counter } else { MetricType::Gauge };
-            let mut metric = encoder.encode_descriptor(reading.name, reading.help.trim_end_matches('.'), None, kind)?;
+            let mut metric =
+                encoder.encode_descriptor(reading.name, reading.help.trim_end_matches('.'), None, kind)?;
             for (labels, value) in &reading.values {
                 let mut one = metric.encode_family(labels)?;
                 if reading.counter {

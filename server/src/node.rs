@@ -121,7 +121,13 @@ impl Node {
 
         let metrics = Metrics::new();
         metrics.read_from(readings::readers(
-            &runtime, &cluster, &ingester, &distributor, &api, &catalogs, start_ms,
+            &runtime,
+            &cluster,
+            &ingester,
+            &distributor,
+            &api,
+            &catalogs,
+            start_ms,
         ));
         let node = Arc::new(Node {
             config,
@@ -192,7 +198,13 @@ impl Node {
     /// Cuts everything into blocks now; with `drop`, heads let go of it at once.
     pub(crate) async fn flush(&self, drop: bool) -> Result<()> {
         let report = Box::pin(self.ingester.flush(drop)).await?;
-        tracing::info!(blocks = report.blocks, series = report.series, samples = report.samples, drop, "flushed");
+        tracing::info!(
+            blocks = report.blocks,
+            series = report.series,
+            samples = report.samples,
+            drop,
+            "flushed"
+        );
         Ok(())
     }
 

@@ -16,7 +16,8 @@ use crate::metrics::Reading;
 pub(crate) fn limits_of(config: &Config) -> LimitsOf {
     let limits = ingester::Limits {
         series_max: config.limits.series_per_tenant_max,
-        out_of_order_ms: i64::try_from(config.limits.out_of_order_time_window.as_millis()).unwrap_or(i64::MAX),
+        out_of_order_ms: i64::try_from(config.limits.out_of_order_time_window.as_millis())
+            .unwrap_or(i64::MAX),
     };
     Arc::new(move |_tenant| limits)
 }
@@ -66,7 +67,12 @@ pub(crate) fn readers(
 fn process(runtime: &Runtime, start_ms: i64) -> Vec<Reading> {
     let cpu = runtime.cpu_stats();
     let mut readings = vec![
-        Reading::gauges("build_info", "The version in use.", "version", [(env!("CARGO_PKG_VERSION").to_owned(), 1)]),
+        Reading::gauges(
+            "build_info",
+            "The version in use.",
+            "version",
+            [(env!("CARGO_PKG_VERSION").to_owned(), 1)],
+        ),
         Reading::gauge("start_time_seconds", "When the process started.", start_ms.unsigned_abs() / 1000),
         Reading::gauge("cpu_pool_running", "Jobs the CPU pool works on.", cpu.running as u64),
         Reading::gauge("cpu_pool_pending", "Jobs that wait for the CPU pool.", cpu.pending as u64),
@@ -76,8 +82,16 @@ fn process(runtime: &Runtime, start_ms: i64) -> Vec<Reading> {
         && let (Ok(allocated), Ok(resident)) =
             (tikv_jemalloc_ctl::stats::allocated::read(), tikv_jemalloc_ctl::stats::resident::read())
     {
-        readings.push(Reading::gauge("memory_allocated_bytes", "Bytes in use by the program.", allocated as u64));
-        readings.push(Reading::gauge("memory_resident_bytes", "Bytes held from the system.", resident as u64));
+        readings.push(Reading::gauge(
+            "memory_allocated_bytes",
+            "Bytes in use by the program.",
+            allocated as u64,
+        ));
+        readings.push(Reading::gauge(
+            "memory_resident_bytes",
+            "Bytes held from the system.",
+            resident as u64,
+        ));
     }
     readings
 }
@@ -107,11 +121,23 @@ fn of_distributor(distributor: &Distributor) -> Vec<Reading> {
             m.rejections.iter().map(|(reason, count)| ((*reason).to_owned(), *count)),
         ),
         Reading::counter("distributor_received_bytes", "Bytes of request bodies as sent.", m.received_bytes),
-        Reading::counter("distributor_decoded_bytes", "Bytes of request bodies decompressed.", m.decoded_bytes),
-        Reading::counter("distributor_lane_guesses", "Series recognised by their place in the request.", m.lane_guesses),
+        Reading::counter(
+            "distributor_decoded_bytes",
+            "Bytes of request bodies decompressed.",
+            m.decoded_bytes,
+        ),
+        Reading::counter(
+            "distributor_lane_guesses",
+            "Series recognised by their place in the request.",
+            m.lane_guesses,
+        ),
         Reading::counter("distributor_lane_hits", "Series recognised by look-up.", m.lane_hits),
         Reading::counter("distributor_lane_misses", "Series whose labels had to be read.", m.lane_misses),
-        Reading::counter("distributor_stale_references", "Series sent again with labels.", m.stale_references),
+        Reading::counter(
+            "distributor_stale_references",
+            "Series sent again with labels.",
+            m.stale_references,
+        ),
         Reading::gauge("distributor_lane_series", "Series remembered.", m.lane_series as u64),
         Reading::gauge("distributor_lane_bytes", "Bytes that remembering takes.", m.lane_bytes as u64),
         Reading::gauge("distributor_inflight_requests", "Requests in work.", m.inflight_requests as u64),
@@ -140,12 +166,41 @@ fn of_cluster(cluster: &Cluster) -> Vec<Reading> {
         Reading::seconds("cluster_wal_fsync_seconds", "Time that took.", stats.wal.fsync_seconds),
         Reading::gauge("cluster_wal_segments", "Files of the log.", stats.wal.segments),
         Reading::gauge("cluster_wal_bytes", "Bytes of those files.", stats.wal.segment_bytes),
-        Reading::gauge("cluster_wal_in_trouble", "1 while the log cannot be written.", u64::from(stats.trouble.is_some())),
-        Reading::gauges("cluster_group_applied_index", "Last entry applied.", "group", by_group(|g| g.applied_index)),
-        Reading::gauges("cluster_group_flushed_index", "Last entry durable.", "group", by_group(|g| g.flushed_index)),
-        Reading::gauges("cluster_group_snapshot_index", "Last entry in the snapshot.", "group", by_group(|g| g.snapshot_index)),
-        Reading::gauges("cluster_group_log_bytes", "Bytes of entries in the log.", "group", by_group(|g| g.log_bytes)),
-        Reading::gauges("cluster_group_leader", "1 where this node leads.", "group", by_group(|g| u64::from(g.is_leader))),
+        Reading::gauge(
+            "cluster_wal_in_trouble",
+            "1 while the log cannot be written.",
+            u64::from(stats.trouble.is_some()),
+        ),
+        Reading::gauges(
+            "cluster_group_applied_index",
+            "Last entry applied.",
+            "group",
+            by_group(|g| g.applied_index),
+        ),
+        Reading::gauges(
+            "cluster_group_flushed_index",
+            "Last entry durable.",
+            "group",
+            by_group(|g| g.flushed_index),
+        ),
+        Reading::gauges(
+            "cluster_group_snapshot_index",
+            "Last entry in the snapshot.",
+            "group",
+            by_group(|g| g.snapshot_index),
+        ),
+        Reading::gauges(
+            "cluster_group_log_bytes",
+            "Bytes of entries in the log.",
+            "group",
+            by_group(|g| g.log_bytes),
+        ),
+        Reading::gauges(
+            "cluster_group_leader",
+            "1 where this node leads.",
+            "group",
+            by_group(|g| u64::from(g.is_leader)),
+        ),
     ]
 }
 
@@ -157,7 +212,11 @@ fn of_ingester(ingester: &Ingester) -> Vec<Reading> {
         Reading::gauges("ingester_series", "Series in memory.", "tenant", ingester.series_by_tenant()),
         Reading::gauge("ingester_chunks", "Sealed chunks in memory.", stats.chunks),
         Reading::gauge("ingester_chunk_bytes", "Bytes of sealed chunks.", stats.chunk_bytes),
-        Reading::gauge("ingester_open_bytes", "Bytes of indexes, open rows and late heads.", stats.open_bytes),
+        Reading::gauge(
+            "ingester_open_bytes",
+            "Bytes of indexes, open rows and late heads.",
+            stats.open_bytes,
+        ),
         Reading::gauge("ingester_cuts_pending", "Cuts whose block is not published yet.", stats.cuts_pending),
         Reading::counter("ingester_samples", "Float samples applied.", c.samples),
         Reading::counter("ingester_histograms", "Native histograms applied.", c.histograms),

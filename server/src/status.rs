@@ -66,7 +66,8 @@ impl StatusSource for Status {
     fn runtime_info(&self) -> RuntimeInfo {
         RuntimeInfo {
             start_ms: self.start_ms,
-            working_directory: std::env::current_dir().map_or_else(|_| String::new(), |d| d.display().to_string()),
+            working_directory: std::env::current_dir()
+                .map_or_else(|_| String::new(), |d| d.display().to_string()),
             hostname: hostname(),
             reload_config_success: true,
             last_config_ms: self.start_ms,

@@ -67,8 +67,8 @@ async fn list(args: &BucketArgs) -> Result<ExitCode> {
         bytes += block.counts.bytes;
         println!(
             "{:<20} {:<26} {:<16} {:<5.1} {:>3} {:>3} {:>9} {:>12} {:>9.2} {:>8.3}",
-            block.tenant,
-            block.block,
+            block.tenant.to_string(),
+            block.block.to_string(),
             time(block.start),
             (block.end - block.start) as f64 / 3_600_000.0,
             block.generation,

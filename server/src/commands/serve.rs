@@ -74,7 +74,9 @@ async fn serve(config: Config) -> Result<()> {
     };
     door.open(crate::http::router(&node));
     tracing::info!("to write, add to prometheus.yml:\n{}", landing::remote_write_snippet(&node.config));
-    tracing::info!("to read, use http://{address} as a Prometheus data source in Grafana, or open it in a browser");
+    tracing::info!(
+        "to read, use http://{address} as a Prometheus data source in Grafana, or open it in a browser"
+    );
     tracing::info!("server is ready to receive web requests");
 
     Shutdown::signal().await?;

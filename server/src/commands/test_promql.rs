@@ -135,8 +135,8 @@ impl ScriptTarget for StorageTarget {
             if answer.status != 204 {
                 return Err(format!("push answered {}: {}", answer.status, answer.body));
             }
-            if !second && self.loads % 2 == 0 {
-                self.node.flush(self.loads % 4 == 0).await.map_err(|e| e.to_string())?;
+            if !second && self.loads.is_multiple_of(2) {
+                self.node.flush(self.loads.is_multiple_of(4)).await.map_err(|e| e.to_string())?;
             }
         }
         Ok(())

@@ -18,14 +18,14 @@ pub(crate) struct Server {
     child: Child,
     port: u16,
     log: Arc<Mutex<VecDeque<String>>>,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
 }
 
 /// An answer over HTTP.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) headers: http::HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
@@ -95,14 +95,15 @@ impl Server {
                 let _full = sender.try_send(line);
             }
         });
-        let server = Server { child, port, log, lines };
+        let server = Server { child, port, log, lines: Mutex::new(lines) };
         server.wait_for(READY);
         server
     }
 
     /// Reads the log until a line contains `text`.
     pub(crate) fn wait_for(&self, text: &str) {
-        while let Ok(line) = self.lines.recv() {
+        let lines = self.lines.lock().unwrap();
+        while let Ok(line) = lines.recv() {
             if line.contains(text) {
                 return;
             }
@@ -180,7 +181,7 @@ pub(crate) fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Answer, ureq::Error> {
-    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    let mut request = http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
