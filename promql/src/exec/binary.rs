@@ -342,28 +342,34 @@ impl<'a> Join<'a> {
         Ok(out.finish())
     }
 
-    /// Two series of the "one" side with the same signature at the same step.
+    /// Two series of the "one" side with the same signature at the same step: of the first such step, the series that
+    /// comes first in the side's order.
     fn check_duplicates(&self, ones: &[Vec<usize>]) -> Result<(), QueryError> {
-        for rows in ones.iter().filter(|rows| rows.len() > 1) {
-            for step in 0..self.node.steps {
+        let crowded: Vec<&Vec<usize>> = ones.iter().filter(|rows| rows.len() > 1).collect();
+        if crowded.is_empty() {
+            return Ok(());
+        }
+        for step in 0..self.node.steps {
+            let pair = |rows: &&Vec<usize>| {
                 let mut present = rows.iter().copied().filter(|row| self.one.is_present(*row, step));
-                let (Some(first), Some(second)) = (present.next(), present.next()) else { continue };
-                if !self.node.has_partner(self.many, step) {
-                    continue;
-                }
-                let show = |row: usize| label_bytes::show(self.one.labels(row));
-                let (mut a, mut b) = (show(first), show(second));
-                if a > b {
-                    std::mem::swap(&mut a, &mut b);
-                }
-                let mut group = Vec::new();
-                self.node.match_labels(self.one.labels(second), &mut group);
-                let side = if self.swapped { "left" } else { "right" };
-                return Err(QueryError::Execution(format!(
-                    "found duplicate series for the match group {} on the {side} hand-side of the operation: [{a}, {b}];many-to-many matching not allowed: matching labels must be unique on one side",
-                    label_bytes::show(&group)
-                )));
+                let (known, new) = (present.next()?, present.next()?);
+                Some((new, known))
+            };
+            let Some((new, known)) = crowded.iter().filter_map(pair).min() else { continue };
+            if !self.node.has_partner(self.many, step) {
+                continue;
             }
+            let show = |row: usize| label_bytes::show(self.one.labels(row));
+            let mut pair = [show(known), show(new)];
+            pair.sort();
+            let [a, b] = pair;
+            let mut group = Vec::new();
+            self.node.match_labels(self.one.labels(new), &mut group);
+            let side = if self.swapped { "left" } else { "right" };
+            return Err(QueryError::Execution(format!(
+                "found duplicate series for the match group {} on the {side} hand-side of the operation: [{a}, {b}];many-to-many matching not allowed: matching labels must be unique on one side",
+                label_bytes::show(&group)
+            )));
         }
         Ok(())
     }

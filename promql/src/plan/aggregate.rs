@@ -43,9 +43,11 @@ impl Planner<'_> {
             self.drops_names = false;
         }
         self.exact = false;
+        self.projected_metric = None;
         let input = Box::new(self.wrapped(inner, grid)?);
         self.wanted = None;
         self.drops_names = false;
+        let metric = self.projected_metric.take();
         let exact = std::mem::take(&mut self.exact) && !keeps_series;
         let key = if exact { GroupKey::Exact } else { key };
         let steps = grid.steps;
@@ -68,6 +70,6 @@ impl Planner<'_> {
                 param_pos,
             });
         }
-        Ok(Node::Aggregate { input, op, key, steps, pos: inner_pos })
+        Ok(Node::Aggregate { input, op, key, steps, pos: inner_pos, metric })
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Planner<'a> {
     drops_names: bool,
     /// Set when a selector asked for exactly the wanted labels.
     exact: bool,
+    /// The name the series of that selector have where the aggregation meets them.
+    projected_metric: Option<String>,
 }
 
 impl<'a> Planner<'a> {
@@ -77,6 +79,7 @@ impl<'a> Planner<'a> {
             wanted: None,
             drops_names: false,
             exact: false,
+            projected_metric: None,
         }
     }
 

@@ -89,6 +89,8 @@ pub(crate) enum Node {
         key: GroupKey,
         steps: usize,
         pos: PosRange,
+        /// The name all series have, if the plan knows it.
+        metric: Option<String>,
     },
     Rank {
         input: Box<Node>,

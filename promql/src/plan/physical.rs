@@ -105,17 +105,17 @@ impl Builder<'_> {
                 let count = partitions(&input);
                 self.operator(Relabel { target, kind }, vec![input], steps, count)
             }
-            Node::Aggregate { input, op, key, steps, pos } => {
+            Node::Aggregate { input, op, key, steps, pos, metric } => {
                 let input = self.build(*input);
                 let count = partitions(&input);
                 let partial = OperatorExec::with_schema(
                     self.query,
-                    Arc::new(Partial { op, key, steps, pos }),
+                    Arc::new(Partial { op, key, steps, pos, metric: metric.clone() }),
                     vec![input],
                     state_schema(steps),
                     count,
                 );
-                self.operator(Final { op, steps, pos }, vec![partial], steps, 1)
+                self.operator(Final { op, steps, pos, metric }, vec![partial], steps, 1)
             }
             Node::Rank { input, op, key, grid, mut param, value_label, pos, inner_pos, param_pos } => {
                 let mut children = vec![self.single(*input)];

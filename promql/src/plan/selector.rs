@@ -26,15 +26,26 @@ impl Planner<'_> {
         let names_fixed = Self::metric_of(selector).is_some() && !self.features.type_and_unit_labels;
         let wanted = self.wanted.take().filter(|_| may_project && (names_fixed || !self.drops_names));
         let drops = std::mem::take(&mut self.drops_names) && !self.features.delayed_name_removal;
+        let mut with_names = false;
         let labels = match wanted {
             None | Some(GroupKey::Exact) => LabelsWanted::All,
             Some(GroupKey::By(mut names)) => {
+                // warnings name the metric: where the query does not, the series have to
+                if !names_fixed && !names.iter().any(|n| n == METRIC_NAME) {
+                    with_names = true;
+                    names.push(METRIC_NAME.to_owned());
+                    names.sort();
+                }
                 if drops {
                     names.retain(|n| !is_metadata(n));
                 }
                 LabelsWanted::Only(names)
             }
             Some(GroupKey::Without(mut names)) => {
+                if !names_fixed {
+                    with_names = true;
+                    names.retain(|n| n != METRIC_NAME);
+                }
                 if drops {
                     names.extend([METRIC_NAME, "__type__", "__unit__"].map(str::to_owned));
                     names.sort();
@@ -43,7 +54,8 @@ impl Planner<'_> {
                 LabelsWanted::Without(names)
             }
         };
-        self.exact = labels != LabelsWanted::All;
+        self.exact = labels != LabelsWanted::All && !with_names;
+        self.projected_metric = if self.exact && !drops { Self::metric_of(selector) } else { None };
         self.selectors.push(SelectorSpec {
             matchers: selector.matchers.clone(),
             range: TimeRange::inclusive(first, last),

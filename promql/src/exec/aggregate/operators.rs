@@ -42,6 +42,8 @@ pub(crate) struct Partial {
     pub steps: usize,
     /// Where the aggregated expression stands.
     pub pos: PosRange,
+    /// The name all series have, where the source was not asked for it.
+    pub metric: Option<String>,
 }
 
 impl Operator for Partial {
@@ -150,7 +152,8 @@ impl Partial {
                         let Some(h) = slot else { continue };
                         let added = folded.histograms.add(group, step, h, self.op == AggregateOp::Avg);
                         if added == Added::Incompatible {
-                            let metric = label_bytes::get(batch.labels.value(i), METRIC_NAME);
+                            let written = label_bytes::get(batch.labels.value(i), METRIC_NAME);
+                            let metric = self.metric.as_deref().unwrap_or(written);
                             query.annotate(Annotation::mixed_exponential_custom(metric, self.pos));
                         }
                     }
@@ -176,6 +179,8 @@ pub(crate) struct Final {
     pub steps: usize,
     /// Where the aggregated expression stands.
     pub pos: PosRange,
+    /// The name all series have, if it is the same and still theirs.
+    pub metric: Option<String>,
 }
 
 impl Operator for Final {
@@ -219,7 +224,10 @@ impl Final {
         }
         for ((i, step), state) in query.take_states(handles.value(0)).states {
             if folded.histograms.merge(groups[i], step, state) == Added::Incompatible {
-                query.annotate(Annotation::mixed_exponential_custom("", self.pos));
+                query.annotate(Annotation::mixed_exponential_custom(
+                    self.metric.as_deref().unwrap_or_default(),
+                    self.pos,
+                ));
             }
         }
     }
