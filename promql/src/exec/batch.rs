@@ -167,6 +167,10 @@ impl SeriesBatch {
             Some(handle) => UInt32Array::from(vec![handle; rows]),
             None => UInt32Array::new_null(rows),
         };
+        if self.steps == 0 {
+            // a subquery whose range holds no step: series without a sample are none
+            return Ok(RecordBatch::new_empty(Arc::clone(schema)));
+        }
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.labels),
             Arc::new(self.drop_name),
