@@ -7,7 +7,7 @@ use std::fmt;
 
 use parking_lot::RwLock;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -77,6 +77,14 @@ type Reader = Box<dyn Fn() -> Vec<Reading> + Send + Sync>;
 
 struct Readers(Vec<Reader>);
 
+fn write_value(encoder: &mut MetricEncoder<'_>, counter: bool, value: f64) -> fmt::Result {
+    if counter {
+        encoder.encode_counter::<NoLabels, _, f64>(&value, None)
+    } else {
+        encoder.encode_gauge(&value)
+    }
+}
+
 impl fmt::Debug for Readers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Readers({})", self.0.len())
@@ -90,11 +98,10 @@ impl Collector for Readers {
             let mut metric =
                 encoder.encode_descriptor(reading.name, reading.help.trim_end_matches('.'), None, kind)?;
             for (labels, value) in &reading.values {
-                let mut one = metric.encode_family(labels)?;
-                if reading.counter {
-                    one.encode_counter::<NoLabels, _, f64>(value, None)?;
+                if labels.is_empty() {
+                    write_value(&mut metric, reading.counter, *value)?;
                 } else {
-                    one.encode_gauge(value)?;
+                    write_value(&mut metric.encode_family(labels)?, reading.counter, *value)?;
                 }
             }
         }
@@ -168,8 +175,8 @@ mod tests {
         })]);
         metrics.http_request("/x", 200, 0.01);
         let text = metrics.text().unwrap();
-        assert!(text.contains("epimetheus_x_samples_total 3"), "{text}");
-        assert!(text.contains("epimetheus_x_series{tenant=\"a\"} 7"), "{text}");
+        assert!(text.contains("epimetheus_x_samples_total 3.0\n"), "{text}");
+        assert!(text.contains("epimetheus_x_series{tenant=\"a\"} 7.0\n"), "{text}");
         assert!(text.contains("epimetheus_http_requests_total{route=\"/x\",code=\"200\"} 1"), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }

@@ -5,8 +5,8 @@
 //! The moment of the kill is a number of acknowledgements drawn at random: no clock, no waiting.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -28,7 +28,8 @@ struct Load {
     start_ms: i64,
     up: RwLock<()>,
     stop: AtomicBool,
-    acknowledged: AtomicU64,
+    acknowledged: Mutex<u64>,
+    progress: Condvar,
     /// Per writer: sequences below are acknowledged.
     done: [Mutex<i64>; WRITERS],
 }
@@ -52,21 +53,43 @@ impl Load {
             match answer.status {
                 204 => {
                     *self.done[writer].lock().unwrap() = sequence + 1;
-                    self.acknowledged.fetch_add(1, Ordering::SeqCst);
+                    *self.acknowledged.lock().unwrap() += 1;
+                    self.progress.notify_all();
                 }
                 503 => {}
-                other => panic!("writer {writer} got {other}: {}", answer.text()),
+                other => {
+                    // Nobody would notice a writer that is gone; the join after the round does.
+                    self.end();
+                    panic!("writer {writer} got {other}: {}", answer.text());
+                }
             }
         }
+    }
+
+    /// Requests acknowledged so far.
+    fn count(&self) -> u64 {
+        *self.acknowledged.lock().unwrap()
+    }
+
+    /// Waits for so many acknowledged requests, or the end.
+    fn wait_for(&self, target: u64) {
+        let guard = self.acknowledged.lock().unwrap();
+        let waiting = |count: &mut u64| *count < target && !self.stop.load(Ordering::SeqCst);
+        drop(self.progress.wait_while(guard, waiting).unwrap());
+    }
+
+    /// Ends the load.
+    fn end(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        // Whoever checks the flag under the lock and then waits is woken.
+        drop(self.acknowledged.lock().unwrap());
+        self.progress.notify_all();
     }
 
     /// Cuts blocks at random moments.
     fn flush(&self, mut random: StdRng) {
         while !self.stop.load(Ordering::SeqCst) {
-            let target = self.acknowledged.load(Ordering::SeqCst) + random.random_range(5..60);
-            while self.acknowledged.load(Ordering::SeqCst) < target && !self.stop.load(Ordering::SeqCst) {
-                std::thread::yield_now();
-            }
+            self.wait_for(self.count() + random.random_range(5..60));
             let url =
                 format!("http://127.0.0.1:{}/ingester/flush?drop={}", self.port, random.random_bool(0.5));
             // A crash in the middle is the point.
@@ -142,7 +165,8 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
         start_ms: (now - 10 * 3_600_000) / STEP_MS * STEP_MS,
         up: RwLock::new(()),
         stop: AtomicBool::new(false),
-        acknowledged: AtomicU64::new(0),
+        acknowledged: Mutex::new(0),
+        progress: Condvar::new(),
         done: [const { Mutex::new(0) }; WRITERS],
     });
     for round in 0..rounds {
@@ -155,25 +179,18 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
             .collect();
         let flusher = (Arc::clone(&load), StdRng::seed_from_u64(random.random()));
         threads.push(std::thread::spawn(move || flusher.0.flush(flusher.1)));
-        let target = load.acknowledged.load(Ordering::SeqCst) + random.random_range(1..150);
-        while load.acknowledged.load(Ordering::SeqCst) < target {
-            assert!(threads.iter().take(WRITERS).all(|t| !t.is_finished()), "a writer gave up");
-            std::thread::yield_now();
-        }
+        load.wait_for(load.count() + random.random_range(1..150));
         {
             let _restarting = load.up.write().unwrap();
             server.kill();
-            load.stop.store(true, Ordering::SeqCst);
+            load.end();
             server = Server::start_on(port, dir.path(), &[], &[]);
         }
         for thread in threads {
             thread.join().unwrap();
         }
         load.check(&server);
-        println!(
-            "round {round}: {} requests acknowledged so far, all there",
-            load.acknowledged.load(Ordering::SeqCst)
-        );
+        println!("round {round}: {} requests acknowledged so far, all there", load.count());
     }
     assert!(server.terminate(), "{}", server.log());
 }
