@@ -66,13 +66,30 @@ const QUERIES: &[&str] = &[
     "group by (job) ({__name__=~\"node_(load|memory_Mem).*\"})",
     "-abs(node_load1 - 1) ^ 2 % 3",
     "day_of_week(vector(time()))",
-    "rate(up)",
-    "sum(",
 ];
+
+/// Expressions that must fail, with the same error on all sides.
+const FAILING: &[&str] = &["rate(up)", "sum("];
+
+/// Expressions of [`QUERIES`] whose answer may be empty: they depend on the machine, which may show node_exporter no
+/// file system that it does not exclude (as in a container). An empty answer of the judge to anything else means that
+/// the harness compares nothing.
+const MAY_BE_EMPTY: &[&str] =
+    &["topk(3, node_filesystem_size_bytes)", "predict_linear(node_filesystem_avail_bytes[30s], 3600)"];
+
+/// What the judge must answer for a comparison with it to mean something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// Success, with data.
+    Data,
+    /// Success, with or without data.
+    DataOrEmpty,
+    /// An error.
+    Failure,
+}
 
 /// Everything that runs.
 struct World {
-    _dir: tempfile::TempDir,
     root: PathBuf,
     binary: PathBuf,
     minio: Process,
@@ -86,6 +103,8 @@ struct World {
     client: Process,
     client_port: u16,
     _exporter: Process,
+    /// Last, so that it goes after the processes that write into it.
+    _dir: tempfile::TempDir,
 }
 
 /// The parts in order, each with its outcome. An error means that the world did not start.
@@ -162,19 +181,18 @@ impl World {
                  - job_name: node\n  static_configs: [{{ targets: ['127.0.0.1:{exporter_port}'] }}]\n\
                  - job_name: prometheus\n  static_configs: [{{ targets: ['127.0.0.1:{client_port}'] }}]\n\
                  remote_write:\n\
-                 - url: http://127.0.0.1:{s3_port}/api/v1/push\n\
-                 - url: http://127.0.0.1:{folder_port}/api/v1/write\n\
-                 - url: http://127.0.0.1:{judge_port}/api/v1/write\n"
+                 - url: http://127.0.0.1:{s3_port}/api/v1/push\n  send_exemplars: true\n\
+                 - url: http://127.0.0.1:{folder_port}/api/v1/write\n  send_exemplars: true\n\
+                 - url: http://127.0.0.1:{judge_port}/api/v1/write\n  send_exemplars: true\n"
             ),
         )?;
         let mut client = Process::start(
             "prometheus2",
             &root,
-            &mut prometheus(&programs[0], &root, "client", client_port),
+            prometheus(&programs[0], &root, "client", client_port).arg("--enable-feature=exemplar-storage"),
         )?;
         client.wait_ready(&format!("http://127.0.0.1:{client_port}/-/ready"), START_LIMIT)?;
         Ok(World {
-            _dir: dir,
             root,
             binary: binary.to_owned(),
             minio,
@@ -188,6 +206,7 @@ impl World {
             client,
             client_port,
             _exporter: exporter,
+            _dir: dir,
         })
     }
 
@@ -219,24 +238,42 @@ impl World {
     fn compare(&self, when: i64) -> Result<String> {
         let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
         let mut paths = Vec::new();
-        for query in QUERIES {
+        for query in QUERIES.iter().chain(FAILING) {
+            let expected = if FAILING.contains(query) {
+                Expected::Failure
+            } else if MAY_BE_EMPTY.contains(query) {
+                Expected::DataOrEmpty
+            } else {
+                Expected::Data
+            };
             let query = http::escape(query);
-            paths.push(format!("/api/v1/query?query={query}&time={}", seconds(when)));
-            paths.push(format!(
-                "/api/v1/query_range?query={query}&start={}&end={}&step=3",
-                seconds(when - 30_000),
-                seconds(when)
+            paths.push((format!("/api/v1/query?query={query}&time={}", seconds(when)), expected));
+            paths.push((
+                format!(
+                    "/api/v1/query_range?query={query}&start={}&end={}&step=3",
+                    seconds(when - 30_000),
+                    seconds(when)
+                ),
+                expected,
             ));
         }
         let range = format!("start={}&end={}", seconds(when - 30_000), seconds(when));
-        paths.push(format!("/api/v1/labels?{range}"));
-        paths.push(format!("/api/v1/label/__name__/values?{range}"));
-        paths.push(format!("/api/v1/label/mode/values?match[]=node_cpu_seconds_total&{range}"));
-        paths.push(format!("/api/v1/series?match[]=up&match[]=node_load1&{range}"));
+        for path in [
+            "labels?",
+            "label/__name__/values?",
+            "label/mode/values?match[]=node_cpu_seconds_total&",
+            "series?match[]=up&match[]=node_load1&",
+        ] {
+            paths.push((format!("/api/v1/{path}{range}"), Expected::Data));
+        }
         let mut agreed = 0;
         let mut differing = Vec::new();
-        for path in &paths {
+        let mut meaningless = Vec::new();
+        for (path, expected) in &paths {
             let theirs = http::get(&format!("http://127.0.0.1:{}{path}", self.judge_port))?.json()?;
+            if let Some(what) = unexpected(&theirs, *expected) {
+                meaningless.push(format!("{path}: {what}"));
+            }
             for (name, port) in [("s3", self.s3_port), ("folder", self.folder_port)] {
                 // Our own metrics are ours alone.
                 let ours = without_own(http::get(&format!("http://127.0.0.1:{port}{path}"))?.json()?);
@@ -252,6 +289,12 @@ impl World {
             differing.len(),
             agreed + differing.len(),
             differing.join("\n  ")
+        );
+        ensure!(
+            meaningless.is_empty(),
+            "{} answers of Prometheus 3 prove nothing, the harness is at fault:\n  {}",
+            meaningless.len(),
+            meaningless.join("\n  ")
         );
         Ok(format!("{agreed} answers equal to those of Prometheus 3"))
     }
@@ -292,7 +335,15 @@ impl World {
                     "blocks {action} {bucket}: {}\n{text}{error}",
                     output.status
                 );
-                lines.push(text.lines().last().unwrap_or("").to_owned());
+                let last = text.lines().last().unwrap_or("").to_owned();
+                if action == "ls" {
+                    let blocks: u64 =
+                        last.split_once(" blocks, ")
+                            .and_then(|(n, _)| n.trim().parse().ok())
+                            .with_context(|| format!("blocks ls {bucket} ends without a count: {text}"))?;
+                    ensure!(blocks > 0, "blocks ls {bucket}: no blocks were written");
+                }
+                lines.push(last);
             }
         }
         Ok(lines.join("; "))
@@ -309,7 +360,7 @@ impl World {
             output.status,
             String::from_utf8_lossy(&output.stderr)
         );
-        Ok(text.lines().last().unwrap_or("").to_owned())
+        totals_of(&text)
     }
 
     fn shut_down(&mut self) -> Result<String> {
@@ -323,6 +374,39 @@ impl World {
         self.minio.kill()?;
         Ok(format!("both ended within {} ms of SIGTERM", ours.as_millis()))
     }
+}
+
+/// Why an answer of the judge is no measure for ours; `None` when it is one.
+fn unexpected(theirs: &Value, expected: Expected) -> Option<String> {
+    let failed = theirs["status"] != "success";
+    match expected {
+        Expected::Failure => (!failed).then(|| "succeeded, but must fail".to_owned()),
+        Expected::Data | Expected::DataOrEmpty if failed => Some(format!("failed: {}", theirs["error"])),
+        Expected::DataOrEmpty => None,
+        Expected::Data => {
+            let data = &theirs["data"];
+            let entries = if data.is_array() { data } else { &data["result"] };
+            entries.as_array().is_none_or(Vec::is_empty).then(|| "is empty".to_owned())
+        }
+    }
+}
+
+/// The totals of a report of `read_blocks.py` in one line; an error when it lists problems or read nothing.
+fn totals_of(report: &str) -> Result<String> {
+    let report: Value = serde_json::from_str(report).context("read_blocks.py printed no JSON document")?;
+    let problems = report["problems"].as_array().context("read_blocks.py: no list of problems")?;
+    ensure!(problems.is_empty(), "read_blocks.py: {}", report["problems"]);
+    let total = |name: &str| {
+        report["totals"][name].as_u64().with_context(|| format!("read_blocks.py: no total of {name}"))
+    };
+    let (blocks, samples) = (total("blocks")?, total("samples")?);
+    ensure!(blocks > 0 && samples > 0, "read_blocks.py read {blocks} blocks, {samples} samples");
+    Ok(format!(
+        "{blocks} blocks, {samples} samples ({} staleness markers), {} histograms, {} exemplars, both engines alike",
+        total("stale")?,
+        total("histograms")?,
+        total("exemplars")?
+    ))
 }
 
 /// An answer without the series of `job="epimetheus"`.
@@ -343,7 +427,7 @@ fn epimetheus(binary: &Path, root: &Path, name: &str, port: u16, bucket: Option<
     command
         .arg(format!("--data.dir={}", root.join(name).display()))
         .arg(format!("--http.listen=127.0.0.1:{port}"))
-        // Own metrics go to a tenant of their own, so that both sides hold the same series.
+        // Off: what we show of ourselves would be series that the judge does not hold.
         .arg("--self-scrape.interval=0s");
     if let Some(bucket) = bucket {
         command.arg(format!("--bucket={bucket}"));
@@ -359,4 +443,47 @@ fn prometheus(binary: &Path, root: &Path, name: &str, port: u16) -> Command {
         .arg(format!("--storage.tsdb.path={}", root.join(format!("{name}-data")).display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"));
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_proves_nothing_is_told_from_one_that_does() {
+        let vector = |v: Value| json!({"status": "success", "data": {"resultType": "vector", "result": v}});
+        let (empty, full) = (vector(json!([])), vector(json!([{"metric": {}, "value": [1, "1"]}])));
+        let (no_labels, labels) =
+            (json!({"status": "success", "data": []}), json!({"status": "success", "data": ["a"]}));
+        let error = json!({"status": "error", "error": "no"});
+        for (answer, data, data_or_empty, failure) in [
+            (&empty, false, true, false),
+            (&full, true, true, false),
+            (&no_labels, false, true, false),
+            (&labels, true, true, false),
+            (&error, false, false, true),
+        ] {
+            assert_eq!(unexpected(answer, Expected::Data).is_none(), data, "{answer}");
+            assert_eq!(unexpected(answer, Expected::DataOrEmpty).is_none(), data_or_empty, "{answer}");
+            assert_eq!(unexpected(answer, Expected::Failure).is_none(), failure, "{answer}");
+        }
+        assert!(MAY_BE_EMPTY.iter().all(|query| QUERIES.contains(query)));
+    }
+
+    #[test]
+    fn a_report_of_nothing_or_of_problems_fails() {
+        let report = |blocks: u32, samples: u32, problems: Value| {
+            let totals =
+                json!({"blocks": blocks, "samples": samples, "stale": 0, "histograms": 0, "exemplars": 0});
+            totals_of(&json!({"blocks": [], "totals": totals, "problems": problems}).to_string())
+        };
+        assert!(report(2, 10, json!([])).unwrap().starts_with("2 blocks, 10 samples"));
+        for bad in [report(0, 0, json!([])), report(1, 0, json!([])), report(2, 10, json!(["twice"]))] {
+            assert!(bad.is_err());
+        }
+        assert!(totals_of("").is_err());
+        assert!(totals_of("{}").is_err());
+    }
 }
