@@ -28,7 +28,6 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// A number that only goes up.
-
     pub(crate) fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
         Reading { name, help, counter: true, values: vec![(Vec::new(), value as f64)] }
     }
@@ -39,13 +38,11 @@ impl Reading {
     }
 
     /// A number that goes up and down.
-
     pub(crate) fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
         Reading { name, help, counter: false, values: vec![(Vec::new(), value as f64)] }
     }
 
     /// Counters by one label.
-
     pub(crate) fn counters(
         name: &'static str,
         help: &'static str,
@@ -57,7 +54,6 @@ impl Reading {
     }
 
     /// Gauges by one label.
-
     pub(crate) fn gauges(
         name: &'static str,
         help: &'static str,

@@ -91,12 +91,14 @@ impl TenantHead {
             let mut series = SeriesPart::default();
             if let Some(row) = self.series.row_of(reference) {
                 let flags = self.series.flags[row as usize];
+                let home = self.series.home[row as usize];
                 if flags & HAS_STINTS != 0 {
-                    for stint in self.stints.get(&reference).into_iter().flatten() {
+                    // A series may be back in a column it left before: that one is read once.
+                    let former = self.stints.get(&reference).into_iter().flatten();
+                    for stint in former.filter(|stint| **stint != home) {
                         self.prepare_part(&mut read, &mut open, &mut series, *stint, reference);
                     }
                 }
-                let home = self.series.home[row as usize];
                 self.prepare_part(&mut read, &mut open, &mut series, home, reference);
                 if flags & HAS_STARTS != 0 {
                     series.starts = self.starts.get(&reference).cloned().unwrap_or_default();
@@ -333,6 +335,9 @@ impl SeriesRead {
                 take(base, part.open_mask, &mut batch, &self.open_values[part.open_values.clone()], false);
             }
             samples.values.end = batch.values.len();
+            if !is_shared {
+                ascend(&mut timestamps, &mut batch.values[first_value..]);
+            }
             if !series.late.is_empty() {
                 if is_shared && let Some((group, start, end)) = shared {
                     timestamps.extend_from_slice(&times[group].vector[start..end]);
@@ -390,6 +395,20 @@ impl SeriesRead {
         }
         vector.extend_from_slice(&view.open_t);
         Some(GroupTimes { vector: Arc::from(vector), segments, batch_vector: None })
+    }
+}
+
+/// Puts samples in the order of time: a series that came back to a group it had left has older and newer
+/// samples there than in the groups between.
+fn ascend(timestamps: &mut [TimestampMs], values: &mut [f64]) {
+    if timestamps.is_sorted() {
+        return;
+    }
+    let mut samples: Vec<(TimestampMs, f64)> =
+        timestamps.iter().copied().zip(values.iter().copied()).collect();
+    samples.sort_by_key(|sample| sample.0);
+    for (i, (t, value)) in samples.into_iter().enumerate() {
+        (timestamps[i], values[i]) = (t, value);
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::process::Command;
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
 use crate::process::{Server, binary};
 use crate::write::{named, push};
 
@@ -44,6 +47,57 @@ fn data_survives_restarts_and_reads_the_same_from_heads_and_blocks() {
         let output = Command::new(binary()).args(["blocks", action, "--data.dir", &data]).output().unwrap();
         assert!(output.status.success(), "{action}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(String::from_utf8_lossy(&output.stdout).contains("anonymous"), "{action} names the tenant");
+    }
+}
+
+#[test]
+fn series_that_come_and_go_keep_every_sample_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let start = now_ms() - 3 * 3_600_000;
+    let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+    let mut random = StdRng::seed_from_u64(11);
+    // Eight series that are there for a while, are marked stale, and come back; thirty that stay.
+    let mut present = [false; 8];
+    let mut expected: Vec<Vec<(i64, f64)>> = vec![Vec::new(); 8];
+    for step in 0..700i64 {
+        let t = start + step * 1000 + i64::from(random.random_range(0..20u8));
+        let mut series: Vec<_> = (0..30).map(|i| named("stays", i, vec![(t, step as f64)])).collect();
+        for i in 0..8 {
+            let was = std::mem::replace(&mut present[i], random.random_bool([0.02, 0.1, 0.5, 0.9][i % 4]));
+            if present[i] {
+                expected[i].push((t, step as f64 + i as f64 / 8.0));
+                series.push(named("comes", i, vec![(t, step as f64 + i as f64 / 8.0)]));
+            } else if was {
+                series.push(named("comes", i, vec![(t, stale)]));
+            }
+        }
+        push(&server, &series);
+    }
+    let end = start + 800_000;
+    for drop in [None, Some(false), Some(true)] {
+        if let Some(drop) = drop {
+            let path = format!("/ingester/flush?drop={drop}");
+            assert_eq!(server.request("POST", &path, &[], b"").status, 204);
+        }
+        for (i, expected) in expected.iter().enumerate() {
+            let result = server.query(&format!("comes{{i=\"{i}\"}}[1h]"), end);
+            let values = result[0]["values"].as_array().unwrap();
+            let found: Vec<(i64, f64)> = values
+                .iter()
+                .map(|v| {
+                    (
+                        (v[0].as_f64().unwrap() * 1000.0).round() as i64,
+                        v[1].as_str().unwrap().parse().unwrap(),
+                    )
+                })
+                .collect();
+            assert_eq!(&found, expected, "series {i}, flush {drop:?}");
+        }
+        assert_eq!(
+            server.query("sum(count_over_time(stays[1h]))", end)[0]["value"][1],
+            (700 * 30).to_string()
+        );
     }
 }
 
