@@ -1,6 +1,7 @@
 //! The binary itself, over real HTTP, with real files: what a user would see.
 
 #![expect(clippy::disallowed_methods, reason = "tests watch the process from outside, in real time")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail anywhere")]
 
 mod crash;
 mod deploy;

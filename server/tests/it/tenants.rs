@@ -54,4 +54,6 @@ fn no_endpoint_shows_another_tenants_data() {
     }
     let refused = server.request("POST", "/api/v1/push", &[], b"");
     assert_eq!(refused.status, 401);
+    let retry = server.get("/api/v1/labels");
+    assert!(retry.header("www-authenticate").starts_with("Basic"), "{:?}", retry.headers);
 }
