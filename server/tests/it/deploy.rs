@@ -74,3 +74,14 @@ fn prometheus_and_grafana_point_at_paths_that_are_served() {
     }
     assert!(expressions >= 8);
 }
+
+#[test]
+fn the_reading_tables_name_files_that_exist() {
+    let root = deploy("..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let paths: Vec<&str> = readme.split('`').skip(1).step_by(2).filter(|p| p.contains("/src/")).collect();
+    assert!(paths.len() >= 15, "{paths:?}");
+    for path in paths {
+        assert!(root.join(path).exists(), "README names {path}");
+    }
+}
