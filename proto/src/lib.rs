@@ -4,6 +4,7 @@
 //! implements them, in this process or behind a connection, is decided where the roles are wired together.
 
 mod append;
+mod fragment;
 mod generated;
 pub mod remote_write;
 mod select;
@@ -12,6 +13,10 @@ mod wire;
 pub use append::{
     AppendBatch, AppendError, AppendOutcome, AppendSamples, Column, ExemplarAppend, FloatColumns,
     HistogramAppend, MetadataAppend, NEW_SERIES, RejectReason, Rejection, SeriesRef,
+};
+pub use fragment::{
+    Fragment, FragmentEnd, FragmentError, FragmentNote, FragmentOutput, FragmentPart, FragmentStream, Layout,
+    Place, RunFragment, Shard, Span,
 };
 pub use generated::{prometheus, write_v2};
 pub use select::{

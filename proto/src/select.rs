@@ -9,6 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use model::{ErrorKind, Exemplar, Labels, Matcher, Metadata, SampleBatch, SeriesId, TenantId, TimeRange};
 
+use crate::fragment::Layout;
+
 /// Which labels of a matching series the caller will look at. Sources may hand out the others too only
 /// for `All`; for the other two the labels are exactly the projection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -91,6 +93,9 @@ pub enum SourceError {
     /// Stored data is damaged.
     #[error("{0}")]
     Corrupt(String),
+    /// Data went elsewhere since the layout was asked for: ask again.
+    #[error("{0}")]
+    Moved(String),
     /// A bug.
     #[error("{0}")]
     Internal(String),
@@ -101,7 +106,7 @@ impl SourceError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             SourceError::Limit(_) => ErrorKind::Limited,
-            SourceError::Unavailable(_) => ErrorKind::Unavailable,
+            SourceError::Unavailable(_) | SourceError::Moved(_) => ErrorKind::Unavailable,
             SourceError::Corrupt(_) => ErrorKind::Corrupt,
             SourceError::Internal(_) => ErrorKind::Internal,
         }
@@ -129,6 +134,13 @@ pub trait Selection: Send + Sync {
 pub trait Source: Send + Sync + 'static {
     /// Finds the matching series.
     async fn select(&self, request: &SelectRequest) -> Result<Arc<dyn Selection>, SourceError>;
+
+    /// Where the tenant's series with samples in `range` lie, for evaluation where they are. `None`: this source is
+    /// all there is to know.
+    async fn layout(&self, tenant: &TenantId, range: TimeRange) -> Result<Option<Layout>, SourceError> {
+        let _ = (tenant, range);
+        Ok(None)
+    }
 
     /// Names of labels, sorted.
     async fn label_names(&self, request: &MetadataRequest) -> Result<Vec<String>, SourceError>;

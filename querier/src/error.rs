@@ -107,7 +107,7 @@ impl From<SourceError> for ApiError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Limit(text) => ApiError::Execution(text),
-            SourceError::Unavailable(text) => ApiError::Unavailable(text),
+            SourceError::Unavailable(text) | SourceError::Moved(text) => ApiError::Unavailable(text),
             SourceError::Corrupt(text) | SourceError::Internal(text) => ApiError::Internal(text),
         }
     }

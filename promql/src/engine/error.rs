@@ -49,7 +49,7 @@ impl From<SourceError> for QueryError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Limit(text) => QueryError::Execution(text),
-            SourceError::Unavailable(text) => QueryError::Unavailable(text),
+            SourceError::Unavailable(text) | SourceError::Moved(text) => QueryError::Unavailable(text),
             SourceError::Corrupt(text) | SourceError::Internal(text) => QueryError::Internal(text),
         }
     }
