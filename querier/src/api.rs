@@ -10,7 +10,7 @@ use proto::Source;
 use runtime::Runtime;
 
 use crate::active::{ActiveQueries, ActiveQuery};
-use crate::admission::Admission;
+use crate::admission::{Admission, Bounds};
 use crate::metrics::{QueryMetrics, Recorder};
 use crate::status::StatusSource;
 
@@ -24,8 +24,12 @@ pub type SourceOf = dyn Fn(&TenantId) -> Arc<dyn Source> + Send + Sync;
 pub struct ApiLimits {
     /// Queries evaluated at a time.
     pub queries_running_max: usize,
+    /// Queries of one tenant evaluated at a time; 0: as many as of all.
+    pub tenant_queries_running_max: usize,
     /// Queries that wait for that; one more is refused with 503.
     pub queries_waiting_max: usize,
+    /// Queries of one tenant that wait; one more is refused with 429. 0: as many as of all.
+    pub tenant_queries_waiting_max: usize,
     /// Listings (series, labels, values, metadata, exemplars) at a time.
     pub listings_running_max: usize,
     /// Listings that wait for that.
@@ -42,7 +46,9 @@ impl Default for ApiLimits {
     fn default() -> Self {
         ApiLimits {
             queries_running_max: 20,
-            queries_waiting_max: 200,
+            tenant_queries_running_max: 0,
+            queries_waiting_max: 2_000,
+            tenant_queries_waiting_max: 200,
             listings_running_max: 20,
             listings_waiting_max: 200,
             entries_max: 1_000_000,
@@ -92,9 +98,25 @@ impl Api {
     /// Ready to be served by [`crate::routes`].
     pub fn new(config: ApiConfig) -> Arc<Self> {
         let ApiConfig { runtime, engine, source, tenant, status, limits } = config;
+        let queries = Admission::new(Bounds {
+            what: "queries",
+            running_max: limits.queries_running_max,
+            tenant_running_max: limits.tenant_queries_running_max,
+            waiting_max: limits.queries_waiting_max,
+            tenant_waiting_max: limits.tenant_queries_waiting_max,
+            settings: Some(("query.max_waiting", "query.tenant_max_waiting")),
+        });
+        let listings = Admission::new(Bounds {
+            what: "listings",
+            running_max: limits.listings_running_max,
+            tenant_running_max: 0,
+            waiting_max: limits.listings_waiting_max,
+            tenant_waiting_max: 0,
+            settings: None,
+        });
         Arc::new(Api {
-            queries: Admission::new("queries", limits.queries_running_max, limits.queries_waiting_max),
-            listings: Admission::new("listings", limits.listings_running_max, limits.listings_waiting_max),
+            queries,
+            listings,
             runtime,
             engine,
             source,
@@ -111,6 +133,8 @@ impl Api {
         let mut metrics = self.recorder.snapshot();
         metrics.active = self.active.count();
         metrics.waiting = self.queries.waiting();
+        let refused = self.queries.refused();
+        metrics.refused = [("overall", refused.overall), ("tenant", refused.of_tenant)].into();
         metrics
     }
 

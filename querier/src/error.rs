@@ -25,6 +25,9 @@ pub enum ApiError {
     /// Not now.
     #[error("{0}")]
     Unavailable(String),
+    /// The tenant asks for more at a time than it may.
+    #[error("{0}")]
+    TooManyRequests(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
@@ -53,6 +56,7 @@ impl ApiError {
             ApiError::Timeout(_) => "timeout",
             ApiError::Internal(_) => "internal",
             ApiError::Unavailable(_) => "unavailable",
+            ApiError::TooManyRequests(_) => "too_many_requests",
             ApiError::NotFound(_) => "not_found",
             ApiError::Refused { status: 401, .. } => "unauthorized",
             ApiError::Refused { status: 403, .. } => "forbidden",
@@ -68,6 +72,7 @@ impl ApiError {
             // what nginx made up for a client that went away
             ApiError::Canceled(_) => 499,
             ApiError::Timeout(_) | ApiError::Unavailable(_) => 503,
+            ApiError::TooManyRequests(_) => 429,
             ApiError::Internal(_) => 500,
             ApiError::NotFound(_) => 404,
             ApiError::Refused { status, .. } => *status,
@@ -80,6 +85,7 @@ impl ApiError {
             ApiError::BadData(_) | ApiError::Execution(_) => ErrorKind::Invalid,
             ApiError::Canceled(_) | ApiError::Unavailable(_) => ErrorKind::Unavailable,
             ApiError::Timeout(_) => ErrorKind::Deadline,
+            ApiError::TooManyRequests(_) => ErrorKind::Limited,
             ApiError::Internal(_) => ErrorKind::Internal,
             ApiError::NotFound(_) => ErrorKind::NotFound,
             ApiError::Refused { status: 401, .. } => ErrorKind::Unauthenticated,

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 pub const SECONDS_BOUNDS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// Requests of one endpoint that ended with one status.
+/// Times of one kind: requests of one endpoint that ended with one status, or waits.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EndpointMetrics {
     /// How many.
@@ -18,6 +18,16 @@ pub struct EndpointMetrics {
     pub seconds: f64,
     /// How many took up to `SECONDS_BOUNDS[i]` but more than the bound before; not cumulative.
     pub buckets: [u64; SECONDS_BOUNDS.len() + 1],
+}
+
+impl EndpointMetrics {
+    fn add(&mut self, time: Duration) {
+        let seconds = time.as_secs_f64();
+        let bucket = SECONDS_BOUNDS.iter().position(|b| seconds <= *b).unwrap_or(SECONDS_BOUNDS.len());
+        self.count += 1;
+        self.seconds += seconds;
+        self.buckets[bucket] += 1;
+    }
 }
 
 /// All counters at one moment.
@@ -35,6 +45,10 @@ pub struct QueryMetrics {
     pub active: usize,
     /// Queries that wait.
     pub waiting: usize,
+    /// How long queries waited before they ran.
+    pub waited: EndpointMetrics,
+    /// Queries turned away because too many waited: `overall`, or of their `tenant`.
+    pub refused: BTreeMap<&'static str, u64>,
 }
 
 /// Gathers the counters.
@@ -43,13 +57,11 @@ pub(crate) struct Recorder(Mutex<QueryMetrics>);
 
 impl Recorder {
     pub(crate) fn request(&self, endpoint: &'static str, status: u16, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket = SECONDS_BOUNDS.iter().position(|b| seconds <= *b).unwrap_or(SECONDS_BOUNDS.len());
-        let mut metrics = self.0.lock();
-        let entry = metrics.requests.entry((endpoint, status)).or_default();
-        entry.count += 1;
-        entry.seconds += seconds;
-        entry.buckets[bucket] += 1;
+        self.0.lock().requests.entry((endpoint, status)).or_default().add(took);
+    }
+
+    pub(crate) fn waited(&self, time: Duration) {
+        self.0.lock().waited.add(time);
     }
 
     pub(crate) fn answer(&self, samples: u64, series: u64) {

@@ -139,6 +139,9 @@ struct QueryFile {
     timeout: Option<FileDuration>,
     max_samples: Option<usize>,
     max_concurrency: Option<usize>,
+    max_waiting: Option<usize>,
+    tenant_max_concurrency: Option<usize>,
+    tenant_max_waiting: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -246,8 +249,12 @@ pub(crate) struct Config {
     pub(crate) query_timeout: Duration,
     /// How many samples a query may hold.
     pub(crate) query_max_samples: usize,
-    /// How many queries run at once.
+    /// How many queries run at once, and how many wait.
     pub(crate) query_max_concurrency: usize,
+    pub(crate) query_max_waiting: usize,
+    /// Of one tenant; 0: as many as of all.
+    pub(crate) query_tenant_max_concurrency: usize,
+    pub(crate) query_tenant_max_waiting: usize,
     /// How often our own metrics are stored; `None`: never.
     pub(crate) self_scrape_interval: Option<Duration>,
     /// What is switched on.
@@ -332,6 +339,9 @@ impl Config {
                 .unwrap_or(Duration::from_secs(120)),
             query_max_samples: args.query_max_samples.or(file.query.max_samples).unwrap_or(50_000_000),
             query_max_concurrency,
+            query_max_waiting: file.query.max_waiting.unwrap_or(2_000),
+            query_tenant_max_concurrency: file.query.tenant_max_concurrency.unwrap_or(0),
+            query_tenant_max_waiting: file.query.tenant_max_waiting.unwrap_or(200),
             self_scrape_interval: Some(
                 flag_duration("self-scrape.interval", &args.self_scrape_interval)?
                     .or(in_file(file.self_scrape.interval))
@@ -382,7 +392,9 @@ impl Config {
             "data:\n  dir: {data:?}\nbucket: {bucket:?}\nhttp:\n  listen: \"{http}\"\ngrpc:\n  listen: \"{grpc}\"\n\
              target: all\nmulti_tenancy: {tenancy}\nstorage:\n  retention: {retention}\n  \
              query_overlap: {overlap}\nquery:\n  lookback_delta: {lookback}\n  \
-             timeout: {timeout}\n  max_samples: {samples}\n  max_concurrency: {concurrency}\nlimits:\n  \
+             timeout: {timeout}\n  max_samples: {samples}\n  max_concurrency: {concurrency}\n  \
+             max_waiting: {waiting}\n  tenant_max_concurrency: {tenant_concurrency}\n  \
+             tenant_max_waiting: {tenant_waiting}\nlimits:\n  \
              series_per_tenant_max: {series}\n  out_of_order_time_window: {ooo}\n  \
              samples_per_second: {rate}\n  samples_burst: {burst}\n  labels_per_series_max: {names}\n  \
              label_name_bytes_max: {name_bytes}\n  label_value_bytes_max: {value_bytes}\n  \
@@ -399,6 +411,9 @@ impl Config {
             timeout = duration::format(self.query_timeout),
             samples = self.query_max_samples,
             concurrency = self.query_max_concurrency,
+            waiting = self.query_max_waiting,
+            tenant_concurrency = self.query_tenant_max_concurrency,
+            tenant_waiting = self.query_tenant_max_waiting,
             series = l.series_per_tenant_max,
             ooo = duration::format(l.out_of_order_time_window),
             rate = l.samples_per_second,

@@ -116,7 +116,13 @@ impl Node {
             source: Box::new(move |_tenant| Arc::clone(&of_tenant.0)),
             tenant: Box::new(move |headers| tenancy.of(headers)),
             status: Arc::new(status),
-            limits: ApiLimits { queries_running_max: config.query_max_concurrency, ..ApiLimits::default() },
+            limits: ApiLimits {
+                queries_running_max: config.query_max_concurrency,
+                queries_waiting_max: config.query_max_waiting,
+                tenant_queries_running_max: config.query_tenant_max_concurrency,
+                tenant_queries_waiting_max: config.query_tenant_max_waiting,
+                ..ApiLimits::default()
+            },
         });
 
         let metrics = Metrics::new();

@@ -254,6 +254,18 @@ fn of_querier(api: &Api) -> Vec<Reading> {
         Reading::counter("querier_answer_bytes", "Bytes of answers.", m.answer_bytes),
         Reading::gauge("querier_active_queries", "Queries under way.", m.active as u64),
         Reading::gauge("querier_waiting_queries", "Queries that wait.", m.waiting as u64),
+        Reading::counter(
+            "querier_queued",
+            "Queries that were let in, at once or after a wait.",
+            m.waited.count,
+        ),
+        Reading::seconds("querier_queue_seconds", "Time they waited.", m.waited.seconds),
+        Reading::counters(
+            "querier_refused",
+            "Queries refused because too many waited, in all or of their tenant.",
+            "limit",
+            m.refused.iter().map(|(limit, count)| ((*limit).to_owned(), *count)),
+        ),
     ]
 }
 

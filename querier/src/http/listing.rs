@@ -79,7 +79,7 @@ pub(super) async fn label_names(api: Arc<Api>, call: Call) -> Result<Reply, ApiE
     let bounds = Bounds::of(&call)?;
     let sets = matcher_sets(&call).map_err(ApiError::BadData)?;
     let request = bounds.request(&api, &call, sets);
-    let _running = api.listings.enter().await?;
+    let _running = api.listings.enter(&call.tenant).await?;
     let mut names = (api.source)(&call.tenant).label_names(&request).await?;
     let warnings = bounds.cut(&api, &mut names);
     Ok(strings(&names, warnings))
@@ -90,7 +90,7 @@ pub(super) async fn label_values(api: Arc<Api>, call: Call) -> Result<Reply, Api
     let bounds = Bounds::of(&call)?;
     let sets = matcher_sets(&call).map_err(ApiError::BadData)?;
     let request = bounds.request(&api, &call, sets);
-    let _running = api.listings.enter().await?;
+    let _running = api.listings.enter(&call.tenant).await?;
     let mut values = (api.source)(&call.tenant).label_values(&request, &name).await?;
     let warnings = bounds.cut(&api, &mut values);
     Ok(strings(&values, warnings))
@@ -153,7 +153,7 @@ pub(super) async fn series(api: Arc<Api>, call: Call) -> Result<Reply, ApiError>
     let bounds = Bounds::of(&call)?;
     let sets = matcher_sets(&call).map_err(|e| ApiError::parameter("match[]", e))?;
     let request = bounds.request(&api, &call, sets);
-    let _running = api.listings.enter().await?;
+    let _running = api.listings.enter(&call.tenant).await?;
     let mut series = (api.source)(&call.tenant).series(&request).await?;
     let warnings = bounds.cut(&api, &mut series);
     let write = move || {
@@ -184,7 +184,7 @@ pub(super) async fn metadata(api: Arc<Api>, call: Call) -> Result<Reply, ApiErro
     let per_metric = usize::try_from(number("limit_per_metric")?).unwrap_or(0);
     let per_metric = if per_metric == 0 { usize::MAX } else { per_metric };
     let metric = Some(call.form.get("metric")).filter(|m| !m.is_empty());
-    let _running = api.listings.enter().await?;
+    let _running = api.listings.enter(&call.tenant).await?;
     let entries = (api.source)(&call.tenant).metadata(&call.tenant, metric).await?;
     let mut data = vec![b'{'];
     let mut warnings = Vec::new();
@@ -231,7 +231,7 @@ pub(super) async fn exemplars(api: Arc<Api>, call: Call) -> Result<Reply, ApiErr
     }
     let bounds = Bounds { limit: 0, start, end };
     let request = bounds.request(&api, &call, matchers);
-    let _running = api.listings.enter().await?;
+    let _running = api.listings.enter(&call.tenant).await?;
     let mut found = (api.source)(&call.tenant).exemplars(&request).await?;
     let warnings = bounds.cut(&api, &mut found);
     let mut data = Vec::new();

@@ -110,11 +110,12 @@ async fn run(
     let queued = api.runtime.monotonic();
     let _running = api
         .runtime
-        .timeout(timeout, api.queries.enter())
+        .timeout(timeout, api.queries.enter(&call.tenant))
         .await
         .map_err(|_| ApiError::Timeout("query timed out in query queue".to_owned()))??;
     let started = api.runtime.monotonic();
     let waited = started.since(queued);
+    api.recorder.waited(waited);
 
     let request = QueryRequest {
         lookback_delta_ms: options.lookback_ms,

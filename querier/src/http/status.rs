@@ -154,7 +154,7 @@ pub(super) async fn tsdb(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
             _ => return Err(ApiError::BadData("limit must be a positive number".to_owned())),
         },
     };
-    let _running = api.listings.enter().await?;
+    let _running = api.listings.enter(&call.tenant).await?;
     let status = api.status.tsdb(&call.tenant, limit).await?;
     let list = |entries: Vec<NameCount>| -> Vec<NameCountJson> {
         entries.into_iter().take(limit).map(|e| NameCountJson { name: e.name, value: e.value }).collect()
