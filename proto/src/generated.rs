@@ -1,4 +1,4 @@
-//! Generated types of the same messages: for clients, tests and remote read; never on the write path.
+//! Generated types of the same messages: for clients, tests, remote read and federation; never on the write path.
 
 /// Remote write 1.0 and remote read.
 pub mod prometheus {
@@ -8,4 +8,9 @@ pub mod prometheus {
 /// Remote write 2.0.
 pub mod write_v2 {
     include!(concat!(env!("OUT_DIR"), "/io.prometheus.write.v2.rs"));
+}
+
+/// Metric families: the exposition format in protobuf.
+pub mod exposition {
+    include!(concat!(env!("OUT_DIR"), "/io.prometheus.client.rs"));
 }

@@ -18,7 +18,7 @@ pub use fragment::{
     Fragment, FragmentEnd, FragmentError, FragmentNote, FragmentOutput, FragmentPart, FragmentStream, Layout,
     Place, RunFragment, Shard, Span,
 };
-pub use generated::{prometheus, write_v2};
+pub use generated::{exposition, prometheus, write_v2};
 pub use select::{
     LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source,
     SourceError,

@@ -9,7 +9,7 @@ use model::{Labels, METRIC_NAME};
 use serde::Deserialize;
 
 use crate::http::quote;
-use crate::json::{write_exponent, write_float_plain, write_labels, write_string};
+use crate::json::{write_float_general, write_float_plain, write_labels, write_string};
 
 /// How an answer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -176,13 +176,10 @@ fn histogram(h: &Histogram) -> Result<String, RenderError> {
     Ok(out)
 }
 
-/// As Go's `%g`: with an exponent below 1e-4 and from 1e6, as many digits as needed.
+/// As Go's `%g`.
 fn short(v: f64) -> String {
-    if v == 0.0 || !v.is_finite() || (1e-4..1e6).contains(&v.abs()) {
-        return plain(v);
-    }
     let mut out = Vec::new();
-    write_exponent(&mut out, v);
+    write_float_general(&mut out, v);
     ascii(out)
 }
 

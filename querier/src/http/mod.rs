@@ -1,9 +1,10 @@
 //! Prometheus's HTTP API: routes, and what every request goes through.
 //!
-//! Order: tenant, then readiness, then the form, then limits, then the handler. Errors are always the JSON
-//! envelope. The same routes lie at `/api/v1` (Prometheus's flavour) and `/prometheus/api/v1` (Mimir's):
-//! they differ in `buildinfo` alone, by which Grafana tells the two.
+//! Order: tenant, then readiness, then the form, then limits, then the handler. Errors are the JSON envelope,
+//! but for what Prometheus itself answers in plain text. The same routes lie at `/api/v1` (Prometheus's flavour) and `/prometheus/api/v1` (Mimir's):
+//! they differ in `buildinfo` alone, by which Grafana tells the two. `/federate` lies beside both.
 
+mod federate;
 mod form;
 mod listing;
 mod query;
@@ -43,6 +44,8 @@ pub(crate) struct Call {
     pub(crate) since: Moment,
     /// The dashboard a query comes from, as Grafana tells it; for the log.
     pub(crate) dashboard: String,
+    /// `Accept`.
+    pub(crate) accept: String,
 }
 
 /// Which base path a request came in by.
@@ -62,7 +65,14 @@ pub fn routes(api: Arc<Api>) -> Router {
                 .into_iter()
                 .map(|(path, route)| (format!("/prometheus/api/v1{path}"), route)),
         );
-    both.fold(Router::new(), |router, (path, route)| router.route(&path, route)).with_state(api)
+    let federation = || {
+        get(|State(api): State<Arc<Api>>, request: Request| async {
+            serve("federate", api, request, federate::federate, Reply::plain_error).await
+        })
+    };
+    both.chain([("/federate".to_owned(), federation()), ("/prometheus/federate".to_owned(), federation())])
+        .fold(Router::new(), |router, (path, route)| router.route(&path, route))
+        .with_state(api)
 }
 
 fn flavoured(flavour: Flavour) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
@@ -104,7 +114,9 @@ where
     H: Fn(Arc<Api>, Call) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Reply, ApiError>> + Send + 'static,
 {
-    get(move |State(api): State<Arc<Api>>, request: Request| serve(endpoint, api, request, handler))
+    get(move |State(api): State<Arc<Api>>, request: Request| {
+        serve(endpoint, api, request, handler, Reply::error)
+    })
 }
 
 fn both<H, F>(endpoint: &'static str, handler: H) -> MethodRouter<Arc<Api>>
@@ -113,8 +125,9 @@ where
     F: Future<Output = Result<Reply, ApiError>> + Send + 'static,
 {
     let posted = handler.clone();
-    only_get(endpoint, handler)
-        .post(move |State(api): State<Arc<Api>>, request: Request| serve(endpoint, api, request, posted))
+    only_get(endpoint, handler).post(move |State(api): State<Arc<Api>>, request: Request| {
+        serve(endpoint, api, request, posted, Reply::error)
+    })
 }
 
 /// Counts a request when it ends, also when the client goes away before.
@@ -136,6 +149,7 @@ async fn serve<H, F>(
     api: Arc<Api>,
     request: Request,
     handler: H,
+    refusal: fn(&ApiError) -> Reply,
 ) -> axum::response::Response
 where
     H: Fn(Arc<Api>, Call) -> F,
@@ -151,7 +165,7 @@ where
         if matches!(error, ApiError::Internal(_)) {
             tracing::error!(endpoint, %error, "request failed");
         }
-        Reply::error(&error)
+        refusal(&error)
     });
     counted.status = reply.status();
     reply.into_response(&api)
@@ -177,7 +191,9 @@ async fn open(api: &Api, request: Request, since: Moment) -> Result<Call, Result
     let form = Form::parse(&posted, parts.uri.query().unwrap_or(""));
     let dashboard = parts.headers.get("x-dashboard-uid").and_then(|v| v.to_str().ok()).unwrap_or("");
     let dashboard = dashboard.chars().take(DASHBOARD_CHARS_MAX).collect();
-    Ok(Call { tenant, form, path: parts.uri.path().to_owned(), since, dashboard })
+    let accept =
+        parts.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+    Ok(Call { tenant, form, path: parts.uri.path().to_owned(), since, dashboard, accept })
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

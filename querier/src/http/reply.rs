@@ -11,6 +11,8 @@ use http::{HeaderValue, StatusCode, header};
 use crate::json::{AnswerWriter, write_string, write_strings};
 use crate::{Api, ApiError};
 
+const JSON: &str = "application/json";
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 /// Most warnings shown, and most infos.
 const ANNOTATIONS_MAX: usize = 10;
 /// Bytes of an answer that are held at a time.
@@ -24,7 +26,7 @@ pub(crate) struct Reply {
 }
 
 enum Payload {
-    Whole { bytes: Vec<u8>, content_type: &'static str },
+    Whole { bytes: Vec<u8>, content_type: HeaderValue },
     Pieces { first: Vec<u8>, rest: Box<AnswerWriter> },
     Empty,
 }
@@ -58,16 +60,34 @@ impl Reply {
         bytes.extend_from_slice(b"\",\"error\":");
         write_string(&mut bytes, &error.to_string());
         bytes.push(b'}');
-        let mut reply = Self::json(error.status(), bytes);
-        match error.status() {
+        Self::json(error.status(), bytes).with_advice()
+    }
+
+    /// The text of an error alone, for endpoints that do not speak JSON.
+    pub(crate) fn plain_error(error: &ApiError) -> Self {
+        let bytes = format!("{error}\n").into_bytes();
+        let mut reply = Self::whole(HeaderValue::from_static(PLAIN_TEXT), bytes);
+        reply.status = error.status();
+        reply.headers.push((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
+        reply.with_advice()
+    }
+
+    /// Success with a body of any type.
+    pub(crate) fn whole(content_type: HeaderValue, bytes: Vec<u8>) -> Self {
+        Reply { status: 200, body: Payload::Whole { bytes, content_type }, headers: Vec::new() }
+    }
+
+    /// Tells what to do about some statuses.
+    fn with_advice(mut self) -> Self {
+        match self.status {
             401 => {
                 let challenge = HeaderValue::from_static("Basic realm=\"epimetheus\"");
-                reply.headers.push((header::WWW_AUTHENTICATE, challenge));
+                self.headers.push((header::WWW_AUTHENTICATE, challenge));
             }
-            429 | 503 => reply.headers.push((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            429 | 503 => self.headers.push((header::RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => {}
         }
-        reply
+        self
     }
 
     /// Success without a body.
@@ -80,7 +100,7 @@ impl Reply {
         let state = HeaderValue::from_static(if stopping { "true" } else { "false" });
         let body = Payload::Whole {
             bytes: b"Service Unavailable".to_vec(),
-            content_type: "text/plain; charset=utf-8",
+            content_type: HeaderValue::from_static(PLAIN_TEXT),
         };
         let headers = vec![
             (header::HeaderName::from_static("x-prometheus-stopping"), state),
@@ -92,7 +112,7 @@ impl Reply {
     fn json(status: u16, bytes: Vec<u8>) -> Self {
         Reply {
             status,
-            body: Payload::Whole { bytes, content_type: "application/json" },
+            body: Payload::Whole { bytes, content_type: HeaderValue::from_static(JSON) },
             headers: Vec::new(),
         }
     }
@@ -110,10 +130,10 @@ impl Reply {
             }
             Payload::Pieces { first, rest } if rest.is_done() => {
                 api.recorder.bytes(first.len());
-                (Body::from(first), Some("application/json"))
+                (Body::from(first), Some(HeaderValue::from_static(JSON)))
             }
             Payload::Pieces { first, rest } => {
-                (pieces(Arc::clone(api), first, rest), Some("application/json"))
+                (pieces(Arc::clone(api), first, rest), Some(HeaderValue::from_static(JSON)))
             }
         };
         let mut response = Response::new(body);
@@ -121,7 +141,7 @@ impl Reply {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         if let Some(content_type) = content_type {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            headers.insert(header::CONTENT_TYPE, content_type);
         }
         headers.extend(self.headers);
         response

@@ -9,5 +9,7 @@ mod number;
 mod text;
 
 pub(crate) use answer::{AnswerWriter, Tail};
-pub(crate) use number::{write_exponent, write_float, write_float_plain, write_seconds, write_timestamp};
+pub(crate) use number::{
+    write_float, write_float_general, write_float_plain, write_seconds, write_timestamp,
+};
 pub(crate) use text::{write_labels, write_string, write_strings};

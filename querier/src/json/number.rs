@@ -71,8 +71,17 @@ fn write_positional(out: &mut Vec<u8>, v: f64) {
     }
 }
 
+/// As Go's `%g`: with an exponent below 1e-4 and from 1e6, as many digits as needed.
+pub(crate) fn write_float_general(out: &mut Vec<u8>, v: f64) {
+    if v == 0.0 || !v.is_finite() || (1e-4..1e6).contains(&v.abs()) {
+        write_float_plain(out, v);
+    } else {
+        write_exponent(out, v);
+    }
+}
+
 /// `d.ddde±dd`, with at least two digits of exponent; of finite floats but zero.
-pub(crate) fn write_exponent(out: &mut Vec<u8>, v: f64) {
+fn write_exponent(out: &mut Vec<u8>, v: f64) {
     let mut buffer = ryu::Buffer::new();
     let text = buffer.format_finite(v);
     let (mantissa, exponent) = match text.split_once('e') {

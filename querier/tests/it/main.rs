@@ -4,11 +4,14 @@
 mod endpoints;
 #[cfg(test)]
 mod errors;
+mod federate;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod live;
+mod live_federate;
 #[cfg(test)]
+mod prometheus;
 mod queries;
 #[cfg(test)]
 mod store;

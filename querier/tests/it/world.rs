@@ -139,17 +139,29 @@ impl World {
     }
 
     pub(crate) fn send(&self, request: Request<Body>) -> Answer {
+        let (status, headers, bytes) = self.exchange(request);
+        Answer { status, headers, body: String::from_utf8(bytes).unwrap() }
+    }
+
+    /// Status and body of `GET path`, in the form that is asked for.
+    pub(crate) fn get_accepting(&self, accept: &str, path: &str) -> (u16, Vec<u8>) {
+        let request = Request::get(uri(path)).header("accept", accept).body(Body::empty()).unwrap();
+        let (status, _, bytes) = self.exchange(request);
+        (status, bytes)
+    }
+
+    fn exchange(&self, request: Request<Body>) -> (u16, HeaderMap, Vec<u8>) {
         let router = self.router.clone();
         self.runtime.block_on(async move {
             let response = router.oneshot(request).await.unwrap();
             let (parts, body) = response.into_parts();
             let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-            Answer {
-                status: parts.status.as_u16(),
-                headers: parts.headers,
-                body: String::from_utf8(bytes.to_vec()).unwrap(),
-            }
+            (parts.status.as_u16(), parts.headers, bytes.to_vec())
         })
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.runtime.now_ms()
     }
 
     pub(crate) fn router(&self) -> Router {
