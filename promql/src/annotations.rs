@@ -2,6 +2,8 @@
 //!
 //! Equal texts are one annotation, shown with the position of the last; those with details merge them.
 
+use proto::FragmentNote;
+
 use crate::ast::PosRange;
 use crate::go_format::{format_g, format_g_digits, quote, rfc3339};
 
@@ -199,6 +201,45 @@ impl Annotation {
         Annotation { is_info: false, text, pos, detail: Detail::Occurrences(1) }
     }
 
+    /// As it travels between processes.
+    fn to_note(&self, text_offset: usize) -> FragmentNote {
+        let detail = match &self.detail {
+            Detail::None => Vec::new(),
+            Detail::Occurrences(count) => vec![*count as f64],
+            Detail::ForcedMonotonicity { first, last, min_bucket, max_bucket, max_diff, count } => {
+                vec![*first as f64, *last as f64, *min_bucket, *max_bucket, *max_diff, *count as f64]
+            }
+        };
+        FragmentNote {
+            is_info: self.is_info,
+            text: self.text.clone(),
+            pos: (self.pos.start + text_offset, self.pos.end + text_offset),
+            detail,
+        }
+    }
+
+    /// From another process. Details of a kind that is not known here are left out.
+    pub(crate) fn from_note(note: FragmentNote) -> Self {
+        let detail = match note.detail[..] {
+            [count] => Detail::Occurrences(count as u64),
+            [first, last, min_bucket, max_bucket, max_diff, count] => Detail::ForcedMonotonicity {
+                first: first as i64,
+                last: last as i64,
+                min_bucket,
+                max_bucket,
+                max_diff,
+                count: count as u64,
+            },
+            _ => Detail::None,
+        };
+        Annotation {
+            is_info: note.is_info,
+            text: note.text,
+            pos: PosRange::new(note.pos.0, note.pos.1),
+            detail,
+        }
+    }
+
     /// Takes in an earlier annotation of the same text.
     fn merge(&mut self, earlier: &Annotation) {
         match (&mut self.detail, &earlier.detail) {
@@ -262,6 +303,11 @@ impl Annotations {
             }
             None => self.all.push(annotation),
         }
+    }
+
+    /// As they travel between processes; positions move by `text_offset`.
+    pub(crate) fn to_notes(&self, text_offset: usize) -> Vec<FragmentNote> {
+        self.all.iter().map(|a| a.to_note(text_offset)).collect()
     }
 
     /// (warnings, infos).

@@ -20,4 +20,6 @@ pub use engine::{
     Value, VectorSample,
 };
 pub use engine_target::EngineTarget;
+pub use histogram::fuzz_histogram_wire;
 pub use memory_source::MemorySource;
+pub use plan::{Rewrite, Rewrites};

@@ -44,6 +44,8 @@ pub struct Fragment {
     pub features: Vec<String>,
     /// How often its samples count in the query's statistics.
     pub count_times: u64,
+    /// Selectors of whose histograms only count and sum are looked at: first byte in `expr`, first byte behind.
+    pub stats_only: Vec<(usize, usize)>,
     /// Whether samples are counted per step.
     pub per_step_stats: bool,
     /// Most series one selector may match; 0: no limit.

@@ -103,7 +103,7 @@ impl From<QueryError> for ApiError {
             QueryError::Execution(_) => ApiError::Execution(text),
             QueryError::Timeout(_) => ApiError::Timeout(text),
             QueryError::Canceled(_) => ApiError::Canceled(text),
-            QueryError::Unavailable(_) => ApiError::Unavailable(text),
+            QueryError::Unavailable(_) | QueryError::Moved(_) => ApiError::Unavailable(text),
             QueryError::Internal(_) => ApiError::Internal(text),
         }
     }

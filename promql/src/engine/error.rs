@@ -1,7 +1,7 @@
 //! Why a query has no answer. What is shown is Prometheus's text.
 
 use model::ErrorKind;
-use proto::SourceError;
+use proto::{FragmentError, SourceError};
 
 /// Why a query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum QueryError {
     /// Storage cannot be read now.
     #[error("{0}")]
     Unavailable(String),
+    /// Data went elsewhere while the query was planned; asking again helps.
+    #[error("{0}")]
+    Moved(String),
     /// A bug, or damaged data.
     #[error("{0}")]
     Internal(String),
@@ -32,7 +35,9 @@ impl QueryError {
         match self {
             QueryError::BadData(_) | QueryError::Execution(_) => ErrorKind::Invalid,
             QueryError::Timeout(_) => ErrorKind::Deadline,
-            QueryError::Canceled(_) | QueryError::Unavailable(_) => ErrorKind::Unavailable,
+            QueryError::Canceled(_) | QueryError::Unavailable(_) | QueryError::Moved(_) => {
+                ErrorKind::Unavailable
+            }
             QueryError::Internal(_) => ErrorKind::Internal,
         }
     }
@@ -49,8 +54,35 @@ impl From<SourceError> for QueryError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Limit(text) => QueryError::Execution(text),
-            SourceError::Unavailable(text) | SourceError::Moved(text) => QueryError::Unavailable(text),
+            SourceError::Unavailable(text) => QueryError::Unavailable(text),
+            SourceError::Moved(text) => QueryError::Moved(text),
             SourceError::Corrupt(text) | SourceError::Internal(text) => QueryError::Internal(text),
+        }
+    }
+}
+
+impl From<FragmentError> for QueryError {
+    fn from(error: FragmentError) -> Self {
+        match error {
+            FragmentError::BadData(text) | FragmentError::Internal(text) => QueryError::Internal(text),
+            FragmentError::Execution(text) => QueryError::Execution(text),
+            FragmentError::Timeout(_) => QueryError::Timeout("expression evaluation"),
+            FragmentError::Unavailable(text) => QueryError::Unavailable(text),
+        }
+    }
+}
+
+impl From<QueryError> for FragmentError {
+    fn from(error: QueryError) -> Self {
+        let text = error.to_string();
+        match error {
+            QueryError::BadData(_) => FragmentError::BadData(text),
+            QueryError::Execution(_) => FragmentError::Execution(text),
+            QueryError::Timeout(_) => FragmentError::Timeout(text),
+            QueryError::Canceled(_) | QueryError::Unavailable(_) | QueryError::Moved(_) => {
+                FragmentError::Unavailable(text)
+            }
+            QueryError::Internal(_) => FragmentError::Internal(text),
         }
     }
 }

@@ -3,8 +3,10 @@
 mod answer;
 mod error;
 mod finish;
+mod fragment;
 mod options;
 mod raw;
+mod ready;
 mod run;
 
 use std::fmt;
@@ -21,6 +23,9 @@ use proto::Source;
 use runtime::Runtime;
 
 use run::Run;
+
+/// How often a query is planned anew because data moved under it.
+const ATTEMPTS_MAX: usize = 5;
 
 /// Evaluates queries; cheap to clone, shared by all queries.
 #[derive(Clone)]
@@ -66,7 +71,7 @@ impl Engine {
         request: QueryRequest,
         time_ms: TimestampMs,
     ) -> Result<Answer, QueryError> {
-        self.run(Run { engine: self, source, request, start: time_ms, end: time_ms, step: 0 }).await
+        self.run(Run::new(self, source, request, (time_ms, time_ms, 0))).await
     }
 
     /// The values of a query at `start_ms`, `start_ms + step_ms`, … up to `end_ms`. `step_ms` is above 0.
@@ -87,7 +92,7 @@ impl Engine {
                     .to_owned(),
             ));
         }
-        self.run(Run { engine: self, source, request, start: start_ms, end: end_ms, step: step_ms }).await
+        self.run(Run::new(self, source, request, (start_ms, end_ms, step_ms))).await
     }
 
     /// The operators of a query as an indented tree, one line each: those of a range query, or of an instant one
@@ -104,7 +109,7 @@ impl Engine {
         step_ms: i64,
         analyze: bool,
     ) -> Result<String, QueryError> {
-        let run = Run { engine: self, source, request, start: start_ms, end: end_ms, step: step_ms.max(0) };
+        let run = Run::new(self, source, request, (start_ms, end_ms, step_ms.max(0)));
         let timeout = run.timeout();
         match self.runtime.timeout(timeout, run.explain(analyze)).await {
             Ok(text) => text,
@@ -114,7 +119,16 @@ impl Engine {
 
     async fn run(&self, run: Run<'_>) -> Result<Answer, QueryError> {
         let timeout = run.timeout();
-        match self.runtime.timeout(timeout, run.answer()).await {
+        let answer = async {
+            for _ in 1..ATTEMPTS_MAX {
+                match Box::pin(run.answer()).await {
+                    Err(QueryError::Moved(_)) => {}
+                    other => return other,
+                }
+            }
+            Box::pin(run.answer()).await
+        };
+        match self.runtime.timeout(timeout, answer).await {
             Ok(answer) => answer,
             Err(runtime::Elapsed) => Err(QueryError::Timeout("expression evaluation")),
         }

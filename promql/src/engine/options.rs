@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use model::TenantId;
 
+use crate::plan::Rewrites;
+
 /// Parts of the language that Prometheus keeps behind `--enable-feature`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features {
@@ -37,6 +39,36 @@ impl Features {
         }
     }
 
+    /// By the names of `--enable-feature`; names that are not known are left out.
+    pub fn from_names<S: AsRef<str>>(names: &[S]) -> Self {
+        let has = |name: &str| names.iter().any(|n| n.as_ref() == name);
+        Features {
+            experimental_functions: has("promql-experimental-functions"),
+            duration_expressions: has("promql-duration-expr"),
+            extended_range_selectors: has("promql-extended-range-selectors"),
+            fill_modifiers: has("promql-binop-fill-modifiers"),
+            delayed_name_removal: has("promql-delayed-name-removal"),
+            type_and_unit_labels: has("type-and-unit-labels"),
+            start_timestamps: has("use-start-timestamps"),
+        }
+    }
+
+    /// What is on, by the names of `--enable-feature`.
+    pub fn names(self) -> Vec<&'static str> {
+        [
+            (self.experimental_functions, "promql-experimental-functions"),
+            (self.duration_expressions, "promql-duration-expr"),
+            (self.extended_range_selectors, "promql-extended-range-selectors"),
+            (self.fill_modifiers, "promql-binop-fill-modifiers"),
+            (self.delayed_name_removal, "promql-delayed-name-removal"),
+            (self.type_and_unit_labels, "type-and-unit-labels"),
+            (self.start_timestamps, "use-start-timestamps"),
+        ]
+        .into_iter()
+        .filter_map(|(is_on, name)| is_on.then_some(name))
+        .collect()
+    }
+
     /// What Prometheus's own test scripts are run with: everything but `type-and-unit-labels`.
     pub fn of_test_scripts() -> Self {
         Features { type_and_unit_labels: false, ..Features::all() }
@@ -60,6 +92,8 @@ pub struct EngineOptions {
     pub default_subquery_step_ms: i64,
     /// Most bytes all queries of the engine may hold in operators at a time; 0: no limit.
     pub memory_bytes_max: usize,
+    /// Which parts of queries may be evaluated where their series lie.
+    pub rewrites: Rewrites,
 }
 
 impl Default for EngineOptions {
@@ -72,6 +106,7 @@ impl Default for EngineOptions {
             partitions: std::thread::available_parallelism().map_or(1, usize::from),
             default_subquery_step_ms: 60_000,
             memory_bytes_max: 0,
+            rewrites: Rewrites::default(),
         }
     }
 }

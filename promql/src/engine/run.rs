@@ -1,19 +1,18 @@
-//! One query from text to answer: parse, plan, select, build, execute, finish.
+//! One query from text to answer: parse, make ready, execute, finish.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion_physical_plan::display::DisplayableExecutionPlan;
 use datafusion_physical_plan::{ExecutionPlan, displayable};
-use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt};
-use proto::{SelectRequest, Selection, Source};
+use proto::Source;
 
 use super::{Answer, Engine, QueryError, QueryRequest, QueryStats, Value, finish, raw};
-use crate::ast::{Expr, ValueType};
+use crate::ast::{Expr, PosRange, ValueType};
 use crate::exec::{Grid, QueryContext, SeriesBatch, from_plan_error};
 use crate::parse::{ParseOptions, parse};
-use crate::plan::{Builder, Node, Planner, SelectorSpec};
+use crate::plan::{Node, Planner};
 
 /// A query and where its data is.
 pub(super) struct Run<'a> {
@@ -24,6 +23,24 @@ pub(super) struct Run<'a> {
     pub(super) end: i64,
     /// 0: instant.
     pub(super) step: i64,
+    /// The points of a fragment, where they are not the query's.
+    pub(super) grid: Option<Grid>,
+    /// How often samples count in the statistics.
+    pub(super) count_times: u64,
+    /// Selectors of whose histograms only count and sum are looked at, besides those the query itself tells.
+    pub(super) stats_only: Vec<PosRange>,
+}
+
+impl<'a> Run<'a> {
+    /// A query of (start, end, step); step 0 is an instant query.
+    pub(super) fn new(
+        engine: &'a Engine,
+        source: Arc<dyn Source>,
+        request: QueryRequest,
+        (start, end, step): (i64, i64, i64),
+    ) -> Self {
+        Run { engine, source, request, start, end, step, grid: None, count_times: 1, stats_only: Vec::new() }
+    }
 }
 
 impl Run<'_> {
@@ -37,7 +54,7 @@ impl Run<'_> {
         self.step == 0
     }
 
-    fn parse(&self) -> Result<Expr, QueryError> {
+    pub(super) fn parse(&self) -> Result<Expr, QueryError> {
         let features = self.engine.options.features;
         let options = ParseOptions {
             experimental_functions: features.experimental_functions,
@@ -57,13 +74,25 @@ impl Run<'_> {
         Ok(expr)
     }
 
-    fn lookback_ms(&self) -> i64 {
+    pub(super) fn lookback_ms(&self) -> i64 {
         let own = self.engine.options.lookback_delta_ms;
         self.request.lookback_delta_ms.filter(|l| *l > 0).unwrap_or(own)
     }
 
+    fn points(&self) -> Grid {
+        self.grid.unwrap_or_else(|| Grid::new(self.start, self.end, self.step))
+    }
+
+    /// The points of evaluation, checked.
+    pub(super) fn grid(&self, planner: &Planner<'_>) -> Result<Grid, QueryError> {
+        let points = self.points();
+        planner
+            .grid(points.start, points.last(), points.step)
+            .map(|grid| if points.steps == 0 { points } else { grid })
+    }
+
     /// What the query's operators will share.
-    fn context(&self) -> Arc<QueryContext> {
+    pub(super) fn context(&self) -> Arc<QueryContext> {
         let options = &self.engine.options;
         Arc::new(QueryContext::new(
             self.engine.runtime.clone(),
@@ -71,33 +100,32 @@ impl Run<'_> {
             self.lookback_ms(),
             options.max_samples,
             self.timeout(),
-            self.request.per_step_stats.then_some(Grid::new(self.start, self.end, self.step).steps),
+            self.request.per_step_stats.then_some(self.points().steps),
         ))
     }
 
-    fn planner<'p>(&'p self, expr: &Expr) -> Planner<'p> {
+    pub(super) fn planner<'p>(&'p self, expr: &Expr) -> Planner<'p> {
         let (text, options) = (self.request.expr.as_str(), &self.engine.options);
-        Planner::new(text, expr, options, self.lookback_ms(), self.start, self.end, self.step)
+        let mut planner =
+            Planner::new(text, expr, options, self.lookback_ms(), self.start, self.end, self.step);
+        planner.count_times = self.count_times;
+        planner.stats_only.extend_from_slice(&self.stats_only);
+        planner
     }
 
     /// The plan as text, after a run when `analyze` is set.
     pub(super) async fn explain(self, analyze: bool) -> Result<String, QueryError> {
         let expr = self.parse()?;
-        let mut planner = self.planner(&expr);
-        let grid = planner.grid(self.start, self.end, self.step)?;
-        let node = match expr.value_type() {
-            ValueType::Vector => planner.wrapped(&expr, grid)?,
-            ValueType::Scalar => planner.vector_of_scalar(&expr, grid)?,
-            ValueType::String | ValueType::Matrix => {
-                return Err(QueryError::BadData(format!(
-                    "a query of type \"{}\" has no plan",
-                    expr.value_type().documented()
-                )));
-            }
-        };
+        let kind = expr.value_type();
+        if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
+            return Err(QueryError::BadData(format!(
+                "a query of type \"{}\" has no plan",
+                kind.documented()
+            )));
+        }
         let query = self.context();
-        let selections = self.select(&planner.selectors, &mut QueryStats::default(), &mut Vec::new()).await?;
-        let plan = self.build(node, &planner.selectors, &selections, &query);
+        let ready = self.ready(&expr, &query, |planner, grid| self.root(planner, &expr, grid)).await?;
+        let plan = ready.plan(&self, &query);
         if !analyze {
             return Ok(displayable(plan.as_ref()).indent(false).to_string());
         }
@@ -105,46 +133,47 @@ impl Run<'_> {
         Ok(DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string())
     }
 
-    pub(super) async fn answer(self) -> Result<Answer, QueryError> {
+    /// The node of a whole query that is a vector or a scalar.
+    fn root(&self, planner: &mut Planner<'_>, expr: &Expr, grid: Grid) -> Result<Node, QueryError> {
+        if expr.value_type() == ValueType::Scalar {
+            planner.vector_of_scalar(expr, grid)
+        } else {
+            planner.wrapped(expr, grid)
+        }
+    }
+
+    pub(super) async fn answer(&self) -> Result<Answer, QueryError> {
         let began = self.engine.runtime.monotonic();
         let expr = self.parse()?;
-        let mut planner = self.planner(&expr);
-        let grid = planner.grid(self.start, self.end, self.step)?;
+        let grid = self.grid(&self.planner(&expr))?;
         let query = self.context();
         let mut stats = QueryStats::default();
-        let mut source_warnings = Vec::new();
         let value = match (expr.unparen(), expr.value_type()) {
             (Expr::String(s), _) => Value::String { t: self.start, s: s.value.clone() },
             (Expr::MatrixSelector(m), _) => {
-                let window = planner.raw_window(m)?;
-                stats.prepare_time = began.elapsed();
-                let selections = self.select(&planner.selectors, &mut stats, &mut source_warnings).await?;
-                raw::matrix(&selections[0], &window, &query).await?
+                let ready = self.ready(&expr, &query, |planner, _| planner.raw_window(m)).await?;
+                ready.note_times(&mut stats);
+                raw::matrix(&ready.selections[0], &ready.planned, &query).await?
             }
             (Expr::Subquery(s), _) => {
-                let planned = planner.subquery(s, grid, true)?;
-                stats.prepare_time = began.elapsed();
-                let selections = self.select(&planner.selectors, &mut stats, &mut source_warnings).await?;
-                let batches = self.execute(planned.input, &planner.selectors, &selections, &query).await?;
-                Value::Matrix(finish::matrix(batches, planned.inner, &query)?)
+                let ready =
+                    self.ready(&expr, &query, |planner, grid| planner.subquery(s, grid, true)).await?;
+                ready.note_times(&mut stats);
+                let inner = ready.planned.inner;
+                let ready = ready.map(|planned| planned.input);
+                let batches = self.drain(&ready.plan(self, &query), &query).await?;
+                Value::Matrix(finish::matrix(batches, inner, &query)?)
             }
             (_, kind) => {
-                let node = if kind == ValueType::Scalar {
-                    planner.vector_of_scalar(&expr, grid)?
-                } else {
-                    planner.wrapped(&expr, grid)?
-                };
                 if !self.is_instant() {
                     note_sorts(&expr, &query, grid);
                 }
-                stats.prepare_time = began.elapsed();
-                let batches = match plain_scalar(&node) {
+                let ready =
+                    self.ready(&expr, &query, |planner, grid| self.root(planner, &expr, grid)).await?;
+                ready.note_times(&mut stats);
+                let batches = match plain_scalar(&ready.planned) {
                     Some(batch) => vec![batch],
-                    None => {
-                        let selections =
-                            self.select(&planner.selectors, &mut stats, &mut source_warnings).await?;
-                        self.execute(node, &planner.selectors, &selections, &query).await?
-                    }
+                    None => self.drain(&ready.plan(self, &query), &query).await?,
                 };
                 match (self.is_instant(), kind) {
                     (true, ValueType::Scalar) => finish::scalar(&batches, self.start),
@@ -154,7 +183,8 @@ impl Run<'_> {
             }
         };
         let (mut warnings, infos) = query.annotations_as_text(&self.request.expr);
-        warnings.extend(source_warnings);
+        warnings.extend(query.warnings());
+        stats.series = query.series();
         stats.samples_total = query.samples.total();
         stats.samples_peak = query.samples.peak();
         stats.samples_per_step = query
@@ -163,71 +193,6 @@ impl Run<'_> {
             .map(|counts| counts.into_iter().enumerate().map(|(step, n)| (grid.at(step), n)).collect());
         stats.eval_time = began.elapsed().saturating_sub(stats.prepare_time + stats.select_time);
         Ok(Answer { value, warnings, infos, stats })
-    }
-
-    /// Finds the series of all selectors.
-    async fn select(
-        &self,
-        selectors: &[SelectorSpec],
-        stats: &mut QueryStats,
-        warnings: &mut Vec<String>,
-    ) -> Result<Vec<Arc<dyn Selection>>, QueryError> {
-        let began = self.engine.runtime.monotonic();
-        let selections = try_join_all(selectors.iter().map(|spec| async {
-            let request = SelectRequest {
-                tenant: self.request.tenant.clone(),
-                matchers: spec.matchers.clone(),
-                range: spec.range,
-                labels: spec.labels.clone(),
-                series_max: self.request.series_max,
-            };
-            self.source.select(&request).await
-        }))
-        .await
-        .map_err(|error| match QueryError::from(error) {
-            QueryError::Execution(text) => QueryError::Execution(format!("expanding series: {text}")),
-            other => other,
-        })?;
-        for selection in &selections {
-            stats.series += selection.series().len() as u64;
-            for warning in selection.warnings() {
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
-                }
-            }
-        }
-        stats.select_time = began.elapsed();
-        Ok(selections)
-    }
-
-    fn build(
-        &self,
-        node: Node,
-        selectors: &[SelectorSpec],
-        selections: &[Arc<dyn Selection>],
-        query: &Arc<QueryContext>,
-    ) -> Arc<dyn ExecutionPlan> {
-        let builder = Builder {
-            query,
-            selectors,
-            selections,
-            source: &self.source,
-            tenant: &self.request.tenant,
-            series_max: self.request.series_max,
-            partitions_max: self.engine.options.partitions,
-        };
-        builder.single(node)
-    }
-
-    async fn execute(
-        &self,
-        node: Node,
-        selectors: &[SelectorSpec],
-        selections: &[Arc<dyn Selection>],
-        query: &Arc<QueryContext>,
-    ) -> Result<Vec<SeriesBatch>, QueryError> {
-        let plan = self.build(node, selectors, selections, query);
-        self.drain(&plan, query).await
     }
 
     /// Runs a plan of one partition.

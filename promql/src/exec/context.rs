@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use proto::FragmentNote;
 use runtime::{Moment, Runtime};
 
 use super::aggregate::HistogramStates;
@@ -30,6 +31,10 @@ pub(crate) struct QueryContext {
     /// Histogram states of partial aggregations.
     states: Mutex<Vec<HistogramStates>>,
     annotations: Mutex<Annotations>,
+    /// What storage had to say, each text once.
+    warnings: Mutex<Vec<String>>,
+    /// Series read.
+    series: AtomicU64,
 }
 
 impl QueryContext {
@@ -56,6 +61,8 @@ impl QueryContext {
             samples,
             states: Mutex::new(Vec::new()),
             annotations: Mutex::new(Annotations::default()),
+            warnings: Mutex::default(),
+            series: AtomicU64::new(0),
         }
     }
 
@@ -93,6 +100,34 @@ impl QueryContext {
         for annotation in annotations {
             all.add(annotation);
         }
+    }
+
+    /// What storage had to say.
+    pub(crate) fn warn(&self, warning: String) {
+        let mut warnings = self.warnings.lock();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    /// All that storage had to say.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().clone()
+    }
+
+    /// Reads so many more series.
+    pub(crate) fn read_series(&self, count: u64) {
+        self.series.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Series read.
+    pub(crate) fn series(&self) -> u64 {
+        self.series.load(Ordering::Relaxed)
+    }
+
+    /// Everything noted, as it travels between processes.
+    pub(crate) fn notes(&self, text_offset: usize) -> Vec<FragmentNote> {
+        self.annotations.lock().to_notes(text_offset)
     }
 
     /// Everything noted: (warnings, infos).

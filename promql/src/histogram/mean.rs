@@ -6,6 +6,7 @@ use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram};
 
 use super::add::{Incompatible, beyond, map_custom, merge_hints, widened_zero};
 use super::buckets::{Side, exponential_bound, from_side, side_of, target_index};
+use super::wire::{Cursor, Malformed, get_floats, put_count, put_f64, put_floats};
 use super::{same_bounds, shared_bounds};
 use crate::kahan;
 
@@ -195,6 +196,43 @@ impl Compensated {
             || self.positive.iter().chain(&self.negative).any(|(_, pair)| huge(pair))
     }
 
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.hint as u8);
+        out.extend_from_slice(&self.schema.to_le_bytes());
+        put_f64(self.zero_threshold, out);
+        for pair in [self.zero, self.count, self.sum] {
+            put_f64(pair.0, out);
+            put_f64(pair.1, out);
+        }
+        for side in [&self.positive, &self.negative] {
+            put_count(side.len(), out);
+            for (index, pair) in side {
+                out.extend_from_slice(&index.to_le_bytes());
+                put_f64(pair.0, out);
+                put_f64(pair.1, out);
+            }
+        }
+        put_floats(&self.custom_values, out);
+    }
+
+    fn get(from: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        let pair = |from: &mut Cursor<'_>| -> Result<Pair, Malformed> { Ok((from.f64()?, from.f64()?)) };
+        let side = |from: &mut Cursor<'_>| -> Result<Vec<(i32, Pair)>, Malformed> {
+            (0..from.count(20)?).map(|_| Ok((from.i32()?, pair(from)?))).collect()
+        };
+        Ok(Compensated {
+            hint: CounterResetHint::from_wire(u64::from(from.u8()?)),
+            schema: from.i32()?,
+            zero_threshold: from.f64()?,
+            zero: pair(from)?,
+            count: pair(from)?,
+            sum: pair(from)?,
+            positive: side(from)?,
+            negative: side(from)?,
+            custom_values: Arc::from(get_floats(from)?),
+        })
+    }
+
     fn finish(self, divide_by: f64) -> FloatHistogram {
         let value = |(v, c): Pair| {
             if divide_by == 1.0 {
@@ -319,6 +357,29 @@ impl MeanState {
         self.count = total;
         self.incremental = true;
         Ok(())
+    }
+
+    /// Appends the state as bytes.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        self.value.put(out);
+        put_f64(self.count, out);
+        let flags = [self.is_mean, self.incremental, self.reset_seen, self.not_reset_seen, self.reconciled];
+        out.push(flags.iter().enumerate().fold(0, |bits, (i, flag)| bits | u8::from(*flag) << i));
+    }
+
+    /// Reads a state.
+    pub(crate) fn get(from: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        let (value, count, flags) = (Compensated::get(from)?, from.f64()?, from.u8()?);
+        let flag = |i: u8| flags & 1 << i != 0;
+        Ok(MeanState {
+            value,
+            count,
+            is_mean: flag(0),
+            incremental: flag(1),
+            reset_seen: flag(2),
+            not_reset_seen: flag(3),
+            reconciled: flag(4),
+        })
     }
 
     /// Whether "reset" and "no reset" met.

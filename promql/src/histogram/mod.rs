@@ -11,6 +11,7 @@ mod quantile;
 mod reset;
 mod text;
 mod trim;
+mod wire;
 
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub(crate) use quantile::{fraction, quantile, variance};
 pub(crate) use reset::detect_reset;
 pub(crate) use text::to_text;
 pub(crate) use trim::trim;
+pub use wire::fuzz_histogram_wire;
+pub(crate) use wire::{Cursor, Malformed, get_histogram, put_histogram};
 
 use buckets::{Side, from_side, side_of};
 

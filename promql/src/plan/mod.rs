@@ -11,6 +11,7 @@ mod duration;
 mod invariance;
 mod node;
 mod physical;
+mod push;
 mod scalar;
 mod selector;
 mod subquery;
@@ -18,7 +19,9 @@ mod subquery;
 use std::sync::Arc;
 
 pub(crate) use node::{InfoNode, Node, ScalarArgs, SelectorSpec};
-pub(crate) use physical::Builder;
+pub(crate) use physical::{Builder, Prepared, Work};
+pub(crate) use push::{FragmentSpec, Part, PushDown};
+pub use push::{Rewrite, Rewrites};
 
 use crate::ast::{AtModifier, BinaryOp, Expr, PosRange, UnaryOp};
 use crate::engine::{EngineOptions, Features, QueryError};
@@ -34,9 +37,9 @@ pub(crate) struct Planner<'a> {
     step: i64,
     /// How often samples of what is planned now count in the statistics: once per step where one step's values are
     /// repeated, never inside subqueries.
-    count_times: u64,
+    pub count_times: u64,
     /// Selectors of whose histograms only count and sum are looked at.
-    stats_only: Vec<PosRange>,
+    pub stats_only: Vec<PosRange>,
     /// The query as written.
     text: &'a str,
     options: &'a EngineOptions,
@@ -44,6 +47,10 @@ pub(crate) struct Planner<'a> {
     lookback_ms: i64,
     /// What has to be selected.
     pub selectors: Vec<SelectorSpec>,
+    /// What places evaluate.
+    pub fragments: Vec<FragmentSpec>,
+    /// The rules of push-down, where there are places.
+    pub push: Option<PushDown<'a>>,
     /// The labels the aggregation above looks at, while the path down to the selector allows to ask for only them.
     wanted: Option<GroupKey>,
     /// Whether something on that path drops names.
@@ -76,6 +83,8 @@ impl<'a> Planner<'a> {
             features: options.features,
             lookback_ms,
             selectors: Vec::new(),
+            fragments: Vec::new(),
+            push: None,
             wanted: None,
             drops_names: false,
             exact: false,
@@ -127,6 +136,9 @@ impl<'a> Planner<'a> {
     fn vector(&mut self, expr: &Expr, grid: Grid) -> Result<Node, QueryError> {
         let wanted = self.wanted.take();
         let drops = std::mem::take(&mut self.drops_names);
+        if let Some(node) = self.pushed(expr, grid)? {
+            return Ok(node);
+        }
         match expr {
             Expr::Paren(p) => {
                 self.wanted = wanted;

@@ -144,6 +144,23 @@ pub(crate) enum Node {
         function: Option<SampleFunction>,
     },
     Info(InfoNode),
+    /// The rows of a fragment, from all its places.
+    Fragment {
+        fragment: usize,
+        names_fixed: bool,
+        /// Whether rows of equal labels, which answer different steps, become one.
+        is_stitched: bool,
+        steps: usize,
+    },
+    /// The aggregation whose states a fragment's places return.
+    MergeStates {
+        fragment: usize,
+        op: AggregateOp,
+        steps: usize,
+        pos: PosRange,
+        metric: Option<String>,
+        names_fixed: bool,
+    },
 }
 
 impl Node {
@@ -174,6 +191,7 @@ impl Node {
                 input.names_fixed(selectors)
             }
             Node::Histogram { delayed_names, .. } => !delayed_names,
+            Node::Fragment { names_fixed, .. } | Node::MergeStates { names_fixed, .. } => *names_fixed,
             Node::Absent { .. } | Node::FromScalar { .. } => true,
             Node::Relabel { .. } | Node::Binary { .. } | Node::Info(_) => false,
         }

@@ -2,26 +2,53 @@
 //!
 //! Everything is selected by now: how many series there are decides over how many partitions a selector is read.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion_physical_plan::ExecutionPlan;
-use proto::{Selection, Source};
+use proto::{Fragment, RunFragment, Selection, Source};
 
 use super::{Node, ScalarArgs, SelectorSpec};
 use crate::exec::{
-    Absent, Binary, Final, FromScalar, Gather, HistogramCall, Info, InstantSelect, Leaf, Map, Operator,
-    OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Repeat, Sort, SubqueryWindow, Unique,
-    state_schema,
+    Absent, AtPlace, Binary, Combine, Final, FromScalar, Gather, HistogramCall, Info, InstantSelect, Leaf,
+    Map, Operator, OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Remote, Repeat, Sort,
+    SubqueryWindow, Union, Unique, series_schema, state_schema,
 };
 use model::TenantId;
 
 type Plan = Arc<dyn ExecutionPlan>;
+
+/// Who does a part of a fragment.
+pub(crate) enum Work {
+    /// This process, over series selected already.
+    Here {
+        node: Node,
+        selectors: Vec<SelectorSpec>,
+        selections: Vec<Arc<dyn Selection>>,
+        source: Arc<dyn Source>,
+    },
+    /// Another one.
+    There { run: Arc<dyn RunFragment>, fragment: Box<Fragment> },
+}
+
+/// A part of a fragment, ready to run.
+pub(crate) struct Prepared {
+    /// The place, as plans show it.
+    pub name: String,
+    /// Which of the fragment's steps.
+    pub steps: Range<usize>,
+    /// Whether other parts may hold the same series at other steps.
+    pub is_stitched: bool,
+    pub work: Work,
+}
 
 /// Builds operators.
 pub(crate) struct Builder<'a> {
     pub query: &'a Arc<QueryContext>,
     pub selectors: &'a [SelectorSpec],
     pub selections: &'a [Arc<dyn Selection>],
+    /// The parts of every fragment.
+    pub fragments: &'a [Vec<Prepared>],
     pub source: &'a Arc<dyn Source>,
     pub tenant: &'a TenantId,
     pub series_max: usize,
@@ -65,8 +92,103 @@ impl Builder<'_> {
         std::mem::take(&mut args.vectors).into_iter().map(|node| self.single(node)).collect()
     }
 
+    /// The plan of an aggregation that gives its states in one batch; `None` for any other node.
+    pub(crate) fn states(&self, node: &Node) -> Option<Plan> {
+        let partial = self.partial(node)?;
+        if partitions(&partial) == 1 && !matches!(node, Node::MergeStates { .. }) {
+            return Some(partial);
+        }
+        let (op, steps, pos, metric) = match node {
+            Node::Aggregate { op, steps, pos, metric, .. }
+            | Node::MergeStates { op, steps, pos, metric, .. } => (*op, *steps, *pos, metric.clone()),
+            _ => return None,
+        };
+        let combine = Combine(Final { op, steps, pos, metric });
+        Some(self.with_states(Arc::new(combine), vec![partial], steps, 1))
+    }
+
+    /// The plan of an aggregation that gives states, one batch per partition.
+    fn partial(&self, node: &Node) -> Option<Plan> {
+        match node {
+            Node::Aggregate { input, op, key, steps, pos, metric } => {
+                let input = self.build(input.as_ref().clone());
+                let count = partitions(&input);
+                let partial =
+                    Partial { op: *op, key: key.clone(), steps: *steps, pos: *pos, metric: metric.clone() };
+                Some(self.with_states(Arc::new(partial), vec![input], *steps, count))
+            }
+            Node::MergeStates { fragment, steps, .. } => Some(self.places(*fragment, *steps, true)),
+            _ => None,
+        }
+    }
+
+    fn with_states(
+        &self,
+        operator: Arc<dyn Operator>,
+        children: Vec<Plan>,
+        steps: usize,
+        count: usize,
+    ) -> Plan {
+        OperatorExec::with_schema(self.query, operator, children, state_schema(steps), count)
+    }
+
+    /// What all places of a fragment give, side by side.
+    fn places(&self, fragment: usize, steps: usize, states: bool) -> Plan {
+        let parts = self.fragments.get(fragment).map_or(&[][..], Vec::as_slice);
+        let schema = if states { state_schema(steps) } else { series_schema(steps) };
+        let mut children: Vec<Plan> = Vec::with_capacity(parts.len());
+        for part in parts {
+            let count = part.steps.len();
+            let child = match &part.work {
+                Work::Here { node, selectors, selections, source } => {
+                    let builder = Builder { selectors, selections, source, fragments: &[], ..*self };
+                    let partial = if states { builder.partial(node) } else { None };
+                    partial.unwrap_or_else(|| builder.build(node.clone()))
+                }
+                Work::There { run, fragment } => {
+                    let remote =
+                        Remote { run: Arc::clone(run), fragment: fragment.as_ref().clone(), steps: count };
+                    let schema = if states { state_schema(count) } else { series_schema(count) };
+                    OperatorExec::with_schema(self.query, Arc::new(remote), Vec::new(), schema, 1)
+                }
+            };
+            let at = AtPlace {
+                name: part.name.clone(),
+                from: part.steps.start,
+                steps: count,
+                total: steps,
+                states,
+            };
+            let count = partitions(&child);
+            children.push(OperatorExec::with_schema(
+                self.query,
+                Arc::new(at),
+                vec![child],
+                Arc::clone(&schema),
+                count,
+            ));
+        }
+        if children.len() == 1 {
+            return children.swap_remove(0);
+        }
+        let count = children.iter().map(partitions).sum();
+        OperatorExec::with_schema(self.query, Arc::new(Union), children, schema, count)
+    }
+
     fn build(&self, node: Node) -> Plan {
         match node {
+            Node::Fragment { fragment, is_stitched, steps, .. } => {
+                let places = self.places(fragment, steps, false);
+                if !is_stitched || !self.fragments[fragment].iter().any(|part| part.is_stitched) {
+                    return places;
+                }
+                let places = self.gather(places);
+                self.operator(Unique { merge: true, steps }, vec![places], steps, 1)
+            }
+            Node::MergeStates { fragment, op, steps, pos, metric, .. } => {
+                let places = self.places(fragment, steps, true);
+                self.operator(Final { op, steps, pos, metric }, vec![places], steps, 1)
+            }
             Node::Instant { selector, grid, offset, pinned, mode, name_action, pos, count_times } => {
                 let leaf = self.leaf(selector, grid.steps);
                 let count = leaf.partitions;
@@ -108,13 +230,8 @@ impl Builder<'_> {
             Node::Aggregate { input, op, key, steps, pos, metric } => {
                 let input = self.build(*input);
                 let count = partitions(&input);
-                let partial = OperatorExec::with_schema(
-                    self.query,
-                    Arc::new(Partial { op, key, steps, pos, metric: metric.clone() }),
-                    vec![input],
-                    state_schema(steps),
-                    count,
-                );
+                let partial = Partial { op, key, steps, pos, metric: metric.clone() };
+                let partial = self.with_states(Arc::new(partial), vec![input], steps, count);
                 self.operator(Final { op, steps, pos, metric }, vec![partial], steps, 1)
             }
             Node::Rank { input, op, key, grid, mut param, value_label, pos, inner_pos, param_pos } => {

@@ -9,5 +9,5 @@ mod histogram_state;
 mod operators;
 
 pub(crate) use groups::{GroupKey, Groups};
-pub(crate) use histogram_state::HistogramStates;
-pub(crate) use operators::{Final, Partial, state_schema};
+pub(crate) use histogram_state::{HistogramState, HistogramStates};
+pub(crate) use operators::{Combine, Final, Partial, state_schema};

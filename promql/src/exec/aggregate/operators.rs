@@ -172,6 +172,24 @@ impl Partial {
     }
 }
 
+/// Merges the states of all partitions and passes them on as states: what a place returns.
+#[derive(Debug, Clone)]
+pub(crate) struct Combine(pub Final);
+
+impl Operator for Combine {
+    fn name(&self) -> &'static str {
+        "AggregateCombine"
+    }
+
+    fn detail(&self) -> String {
+        self.0.detail()
+    }
+
+    fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
+        once(async move { self.0.merged(&inputs).await?.encode(&inputs) })
+    }
+}
+
 /// Merges the states of all partitions and finishes them.
 #[derive(Debug, Clone)]
 pub(crate) struct Final {
@@ -194,19 +212,25 @@ impl Operator for Final {
 
     fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
         once(async move {
-            let mut folded = Folded::new(self.op, self.steps);
-            let memory = inputs.reservation("aggregation");
-            let mut batches = gathered(&inputs, 0);
-            while let Some(batch) = batches.next().await {
-                self.merge(&batch?, &mut folded, &inputs.query);
-                memory.try_resize(folded.floats.bytes()).map_err(from_plan_error)?;
-            }
+            let folded = self.merged(&inputs).await?;
             inputs.encode(self.finish(folded, &inputs.query))
         })
     }
 }
 
 impl Final {
+    /// The states of all partitions of the input.
+    async fn merged(&self, inputs: &Inputs) -> Result<Folded, QueryError> {
+        let mut folded = Folded::new(self.op, self.steps);
+        let memory = inputs.reservation("aggregation");
+        let mut batches = gathered(inputs, 0);
+        while let Some(batch) = batches.next().await {
+            self.merge(&batch?, &mut folded, &inputs.query);
+            memory.try_resize(folded.floats.bytes()).map_err(from_plan_error)?;
+        }
+        Ok(folded)
+    }
+
     fn merge(&self, batch: &RecordBatch, folded: &mut Folded, query: &QueryContext) {
         let labels = batch.column(0).as_binary::<i32>();
         let drop_name = batch.column(1).as_boolean();

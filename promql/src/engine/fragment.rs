@@ -1,0 +1,103 @@
+//! The other end of push-down: evaluates a fragment that somebody else's query is a part of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion_physical_plan::ExecutionPlan;
+use futures::{StreamExt, TryStreamExt, stream};
+use proto::{Fragment, FragmentEnd, FragmentError, FragmentOutput, FragmentPart, FragmentStream, Source};
+
+use super::run::Run;
+use super::{Engine, EngineOptions, Features, QueryError, QueryRequest};
+use crate::ast::{PosRange, ValueType};
+use crate::exec::{Grid, QueryContext, SeriesBatch, from_plan_error, rows_to_wire, states_to_wire};
+
+impl Engine {
+    /// Evaluates a fragment over `source`. Dropping the stream ends the work.
+    ///
+    /// # Errors
+    /// Those of a query; what fails later ends the stream.
+    pub async fn run_fragment(
+        &self,
+        source: Arc<dyn Source>,
+        fragment: Fragment,
+    ) -> Result<FragmentStream, FragmentError> {
+        let options = EngineOptions {
+            features: Features::from_names(&fragment.features),
+            max_samples: self.options.max_samples.min(fragment.samples_max),
+            ..(*self.options).clone()
+        };
+        let engine = Engine { options: Arc::new(options), ..self.clone() };
+        let (start, end, step) = fragment.query;
+        let request = QueryRequest {
+            lookback_delta_ms: Some(fragment.lookback_ms),
+            timeout: Some(Duration::from_millis(fragment.timeout_ms)),
+            series_max: fragment.series_max,
+            per_step_stats: fragment.per_step_stats,
+            ..QueryRequest::new(fragment.tenant.clone(), fragment.expr.clone())
+        };
+        let grid = Grid::new(fragment.grid.0, fragment.grid.1, fragment.grid.2);
+        let run = Run {
+            engine: &engine,
+            source,
+            request,
+            start,
+            end,
+            step,
+            grid: Some(grid),
+            count_times: fragment.count_times,
+            stats_only: fragment.stats_only.iter().map(|(start, end)| PosRange::new(*start, *end)).collect(),
+        };
+        let (plan, query) = Box::pin(run.fragment_plan(fragment.output)).await?;
+        let batches = plan
+            .execute(0, Arc::clone(&engine.task))
+            .map_err(from_plan_error)
+            .map_err(FragmentError::from)?;
+        let (output, text_offset) = (fragment.output, fragment.text_offset);
+        let mapped = Arc::clone(&query);
+        let parts = batches.map_err(from_plan_error).and_then(move |batch| {
+            let query = Arc::clone(&mapped);
+            async move {
+                Ok(FragmentPart::Batch(match output {
+                    FragmentOutput::Rows => rows_to_wire(&SeriesBatch::decode(&batch, &query))?,
+                    FragmentOutput::AggregationStates => states_to_wire(&batch, grid.steps, &query)?,
+                }))
+            }
+        });
+        let end = stream::once(async move { Ok(FragmentPart::End(end_of(&query, text_offset))) });
+        Ok(parts.chain(end).map_err(FragmentError::from).boxed())
+    }
+}
+
+fn end_of(query: &QueryContext, text_offset: usize) -> FragmentEnd {
+    FragmentEnd {
+        notes: query.notes(text_offset),
+        warnings: query.warnings(),
+        samples_total: query.samples.total(),
+        samples_per_step: query.samples.per_step().unwrap_or_default(),
+        samples_peak: query.samples.peak(),
+        series: query.series(),
+    }
+}
+
+impl Run<'_> {
+    /// The operators of a fragment.
+    async fn fragment_plan(
+        &self,
+        output: FragmentOutput,
+    ) -> Result<(Arc<dyn ExecutionPlan>, Arc<QueryContext>), QueryError> {
+        let expr = self.parse()?;
+        if expr.value_type() != ValueType::Vector {
+            return Err(QueryError::BadData("a fragment is an instant vector".to_owned()));
+        }
+        let query = self.context();
+        let ready = self.ready(&expr, &query, |planner, grid| planner.fragment_root(&expr, grid)).await?;
+        let plan = match output {
+            FragmentOutput::Rows => ready.plan(self, &query),
+            FragmentOutput::AggregationStates => ready.states_plan(self, &query).ok_or_else(|| {
+                QueryError::BadData("states are wanted of what is no aggregation with states".to_owned())
+            })?,
+        };
+        Ok((plan, query))
+    }
+}

@@ -1,0 +1,263 @@
+//! From a query's tree to operators that can run: plan, ask where the series lie, select them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion_physical_plan::ExecutionPlan;
+use futures::future::try_join_all;
+use model::TimeRange;
+use proto::{Fragment, Layout, Place, SelectRequest, Selection, Shard, Source};
+use runtime::Moment;
+
+use super::run::Run;
+use super::{QueryError, QueryStats};
+use crate::ast::Expr;
+use crate::exec::{Grid, QueryContext};
+use crate::plan::{
+    Builder, FragmentSpec, Node, Part, Planner, Prepared, PushDown, Rewrite, SelectorSpec, Work,
+};
+
+/// A plan and its series.
+pub(super) struct Ready<T> {
+    /// What was planned.
+    pub(super) planned: T,
+    selectors: Vec<SelectorSpec>,
+    pub(super) selections: Vec<Arc<dyn Selection>>,
+    fragments: Vec<Vec<Prepared>>,
+    prepare_time: Duration,
+    select_time: Duration,
+}
+
+impl<T> Ready<T> {
+    pub(super) fn note_times(&self, stats: &mut QueryStats) {
+        stats.prepare_time = self.prepare_time;
+        stats.select_time = self.select_time;
+    }
+
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Ready<U> {
+        Ready {
+            planned: change(self.planned),
+            selectors: self.selectors,
+            selections: self.selections,
+            fragments: self.fragments,
+            prepare_time: self.prepare_time,
+            select_time: self.select_time,
+        }
+    }
+}
+
+impl Ready<Node> {
+    fn builder<'b>(&'b self, run: &'b Run<'_>, query: &'b Arc<QueryContext>) -> Builder<'b> {
+        Builder {
+            query,
+            selectors: &self.selectors,
+            selections: &self.selections,
+            fragments: &self.fragments,
+            source: &run.source,
+            tenant: &run.request.tenant,
+            series_max: run.request.series_max,
+            partitions_max: run.engine.options.partitions,
+        }
+    }
+
+    /// The operators, with one partition.
+    pub(super) fn plan(&self, run: &Run<'_>, query: &Arc<QueryContext>) -> Arc<dyn ExecutionPlan> {
+        self.builder(run, query).single(self.planned.clone())
+    }
+
+    /// The same for the states of an aggregation; `None` when it is none.
+    pub(super) fn states_plan(
+        &self,
+        run: &Run<'_>,
+        query: &Arc<QueryContext>,
+    ) -> Option<Arc<dyn ExecutionPlan>> {
+        self.builder(run, query).states(&self.planned)
+    }
+}
+
+/// The source of the only place that holds all these ranges, where it is in this process.
+fn only_place<'l>(layout: &'l Layout, selectors: &[SelectorSpec]) -> Option<&'l Arc<dyn Source>> {
+    let [shard] = &layout.shards[..] else { return None };
+    let holds_all =
+        |holds: TimeRange| selectors.iter().all(|s| holds.start <= s.range.start && s.range.end <= holds.end);
+    let span = shard.spans.iter().find(|span| holds_all(span.holds))?;
+    match &span.place {
+        Place::Here(source) => Some(source),
+        Place::There(_) => None,
+    }
+}
+
+impl Run<'_> {
+    /// Plans with `make` and selects.
+    pub(super) async fn ready<T>(
+        &self,
+        expr: &Expr,
+        query: &Arc<QueryContext>,
+        make: impl Fn(&mut Planner<'_>, Grid) -> Result<T, QueryError>,
+    ) -> Result<Ready<T>, QueryError> {
+        let began = self.engine.runtime.monotonic();
+        let mut planner = self.planner(expr);
+        let grid = self.grid(&planner)?;
+        let planned = make(&mut planner, grid)?;
+        if planner.selectors.is_empty() {
+            return Ok(Ready {
+                planned,
+                selectors: Vec::new(),
+                selections: Vec::new(),
+                fragments: Vec::new(),
+                prepare_time: began.elapsed(),
+                select_time: Duration::ZERO,
+            });
+        }
+        let start = planner.selectors.iter().map(|s| s.range.start).min().unwrap_or_default();
+        let end = planner.selectors.iter().map(|s| s.range.end).max().unwrap_or_default();
+        let layout = self.source.layout(&self.request.tenant, TimeRange { start, end }).await?;
+        let prepared = began.elapsed();
+        let since = self.engine.runtime.monotonic();
+        match &layout {
+            None => {
+                self.select_all(planned, planner.selectors, Vec::new(), &self.source, query, prepared, since)
+                    .await
+            }
+            Some(layout) => {
+                if let Some(source) = only_place(layout, &planner.selectors) {
+                    return self
+                        .select_all(planned, planner.selectors, Vec::new(), source, query, prepared, since)
+                        .await;
+                }
+                let mut planner = self.planner(expr);
+                let rewrites = self.engine.options.rewrites;
+                planner.push = Some(PushDown {
+                    rewrites,
+                    layout,
+                    delayed_names: self.engine.options.features.delayed_name_removal,
+                    type_and_unit_labels: self.engine.options.features.type_and_unit_labels,
+                    // counts per step are kept by the query's own steps
+                    may_split: rewrites.has(Rewrite::TimeSplit) && !self.request.per_step_stats,
+                });
+                let planned = make(&mut planner, grid)?;
+                let fragments = try_join_all(
+                    planner.fragments.iter().map(|spec| self.prepare(&planner, spec, layout, query)),
+                )
+                .await?;
+                let selectors = std::mem::take(&mut planner.selectors);
+                self.select_all(planned, selectors, fragments, &self.source, query, prepared, since).await
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of the result")]
+    async fn select_all<T>(
+        &self,
+        planned: T,
+        selectors: Vec<SelectorSpec>,
+        fragments: Vec<Vec<Prepared>>,
+        source: &Arc<dyn Source>,
+        query: &QueryContext,
+        prepare_time: Duration,
+        since: Moment,
+    ) -> Result<Ready<T>, QueryError> {
+        let selections = self.select(source, &selectors, query).await?;
+        let select_time = since.elapsed();
+        Ok(Ready { planned, selectors, selections, fragments, prepare_time, select_time })
+    }
+
+    /// Makes the parts of a fragment ready: plans and selects what is done here, writes down what others do.
+    async fn prepare(
+        &self,
+        planner: &Planner<'_>,
+        spec: &FragmentSpec,
+        layout: &Layout,
+        query: &QueryContext,
+    ) -> Result<Vec<Prepared>, QueryError> {
+        let mut parts = Vec::new();
+        for (shard, of_shard) in layout.shards.iter().zip(&spec.shards) {
+            for part in of_shard {
+                parts.push(self.prepare_part(planner, spec, shard, part, of_shard.len() > 1, query));
+            }
+        }
+        try_join_all(parts).await
+    }
+
+    async fn prepare_part(
+        &self,
+        planner: &Planner<'_>,
+        spec: &FragmentSpec,
+        shard: &Shard,
+        part: &Part,
+        is_stitched: bool,
+        query: &QueryContext,
+    ) -> Result<Prepared, QueryError> {
+        let grid = Grid { start: spec.grid.at(part.steps.start), steps: part.steps.len(), ..spec.grid };
+        let span = part.span.and_then(|i| shard.spans.get(i));
+        let (name, source) = match span.map(|span| (&span.name, &span.place)) {
+            Some((name, Place::There(run))) => {
+                let work = Work::There {
+                    run: Arc::clone(run),
+                    fragment: Box::new(self.fragment(planner, spec, grid)),
+                };
+                return Ok(Prepared { name: name.clone(), steps: part.steps.clone(), is_stitched, work });
+            }
+            Some((name, Place::Here(source))) => (name.clone(), source),
+            None => ("all places merged".to_owned(), &shard.whole),
+        };
+        let (node, selectors) = planner.part(spec, grid)?;
+        let selections = self.select(source, &selectors, query).await?;
+        let work = Work::Here { node, selectors, selections, source: Arc::clone(source) };
+        Ok(Prepared { name, steps: part.steps.clone(), is_stitched, work })
+    }
+
+    /// A fragment as others get it.
+    fn fragment(&self, planner: &Planner<'_>, spec: &FragmentSpec, grid: Grid) -> Fragment {
+        let pos = spec.expr.pos();
+        let inside = planner.stats_only.iter().filter(|s| pos.start <= s.start && s.end <= pos.end);
+        let options = &self.engine.options;
+        Fragment {
+            tenant: self.request.tenant.clone(),
+            expr: self.request.expr.get(pos.start..pos.end).unwrap_or_default().to_owned(),
+            text_offset: pos.start,
+            output: spec.output,
+            grid: (grid.start, grid.last(), grid.step),
+            query: (self.start, self.end, self.step),
+            lookback_ms: self.lookback_ms(),
+            features: options.features.names().into_iter().map(str::to_owned).collect(),
+            count_times: spec.count_times,
+            stats_only: inside.map(|s| (s.start - pos.start, s.end - pos.start)).collect(),
+            per_step_stats: self.request.per_step_stats,
+            series_max: self.request.series_max,
+            samples_max: options.max_samples,
+            timeout_ms: u64::try_from(self.timeout().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Finds the series of selectors.
+    async fn select(
+        &self,
+        source: &Arc<dyn Source>,
+        selectors: &[SelectorSpec],
+        query: &QueryContext,
+    ) -> Result<Vec<Arc<dyn Selection>>, QueryError> {
+        let selections = try_join_all(selectors.iter().map(|spec| async {
+            let request = SelectRequest {
+                tenant: self.request.tenant.clone(),
+                matchers: spec.matchers.clone(),
+                range: spec.range,
+                labels: spec.labels.clone(),
+                series_max: self.request.series_max,
+            };
+            source.select(&request).await
+        }))
+        .await
+        .map_err(|error| match QueryError::from(error) {
+            QueryError::Execution(text) => QueryError::Execution(format!("expanding series: {text}")),
+            other => other,
+        })?;
+        for selection in &selections {
+            query.read_series(selection.series().len() as u64);
+            for warning in selection.warnings() {
+                query.warn(warning);
+            }
+        }
+        Ok(selections)
+    }
+}
