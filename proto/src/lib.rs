@@ -4,6 +4,7 @@
 //! implements them, in this process or behind a connection, is decided where the roles are wired together.
 
 mod append;
+mod changes;
 mod fragment;
 mod generated;
 pub mod remote_write;
@@ -14,6 +15,7 @@ pub use append::{
     AppendBatch, AppendError, AppendOutcome, AppendSamples, Column, ExemplarAppend, FloatColumns,
     HistogramAppend, MetadataAppend, NEW_SERIES, RejectReason, Rejection, SeriesRef,
 };
+pub use changes::{ChangeLog, DataChanges, DataVersion};
 pub use fragment::{
     Fragment, FragmentEnd, FragmentError, FragmentNote, FragmentOutput, FragmentPart, FragmentStream, Layout,
     Place, RunFragment, Shard, Span,

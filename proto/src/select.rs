@@ -11,6 +11,8 @@ use model::{ErrorKind, Exemplar, Labels, Matcher, Metadata, SampleBatch, SeriesI
 
 use crate::fragment::Layout;
 
+use crate::{DataChanges, DataVersion};
+
 /// Which labels of a matching series the caller will look at. Sources may hand out the others too only
 /// for `All`; for the other two the labels are exactly the projection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -160,4 +162,11 @@ pub trait Source: Send + Sync + 'static {
 
     /// Exemplars of series that match any of the sets, sorted by labels.
     async fn exemplars(&self, request: &MetadataRequest) -> Result<Vec<SeriesExemplars>, SourceError>;
+
+    /// The version of the tenant's data now, and what changed since `since` (`None`: everything did). Cheap.
+    /// `None`: the source cannot tell, so nothing read from it may be kept. Whoever makes a source that answers
+    /// has to note every change of what its reads return: samples, deletions, blocks that come and go, damage.
+    async fn changes(&self, _tenant: &TenantId, _since: Option<&DataVersion>) -> Option<DataChanges> {
+        None
+    }
 }

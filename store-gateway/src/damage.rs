@@ -1,6 +1,7 @@
 //! Damaged blocks: remembered, reported, left out of answers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use block::BlockError;
 use model::{BlockId, TenantId};
@@ -25,6 +26,8 @@ pub struct DamagedBlock {
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
     found: Mutex<BTreeMap<BlockId, DamagedBlock>>,
+    /// How often `found` changed.
+    version: AtomicU64,
 }
 
 impl Damage {
@@ -45,6 +48,7 @@ impl Damage {
             }
             let reason = error.to_string();
             found.insert(block, DamagedBlock { tenant: tenant.clone(), block, reason });
+            self.version.fetch_add(1, Ordering::AcqRel);
         }
         true
     }
@@ -54,7 +58,14 @@ impl Damage {
     }
 
     pub(crate) fn forget(&self, block: BlockId) {
-        self.found.lock().remove(&block);
+        let mut found = self.found.lock();
+        found.remove(&block);
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Higher after every change.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Stateless: what it keeps in memory can be dropped at any time. Nothing is read at the start.
 
+mod changes;
 mod damage;
 mod merge;
 mod selection;

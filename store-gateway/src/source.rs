@@ -11,12 +11,13 @@ use block::{
 use futures::{StreamExt, TryStreamExt};
 use model::{BlockId, Exemplar, Labels, Matcher, Metadata, SeriesId, TenantId, TimeRange};
 use proto::{
-    LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source,
-    SourceError,
+    DataChanges, DataVersion, LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection,
+    SeriesExemplars, Source, SourceError,
 };
 use runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::changes::SeenCatalogs;
 use crate::damage::{Damage, DamagedBlock, source_error};
 use crate::selection::{Bounds, Found, MergedSelection, PERMIT_BYTES};
 
@@ -49,6 +50,7 @@ pub struct BlockSource {
     concurrency: usize,
     bounds: Arc<Bounds>,
     damage: Arc<Damage>,
+    seen: SeenCatalogs,
 }
 
 impl BlockSource {
@@ -67,6 +69,7 @@ impl BlockSource {
                 budget_permits: permits,
             }),
             damage: Arc::default(),
+            seen: SeenCatalogs::default(),
         }
     }
 
@@ -391,5 +394,11 @@ impl Source for BlockSource {
             SeriesExemplars { labels, exemplars }
         });
         Ok(sorted.collect())
+    }
+
+    async fn changes(&self, tenant: &TenantId, since: Option<&DataVersion>) -> Option<DataChanges> {
+        let damage = self.damage.version();
+        let catalog = self.catalogs.get(tenant).await.ok()?;
+        Some(self.seen.changes(tenant, &catalog.state(), damage, since))
     }
 }

@@ -121,6 +121,7 @@ impl TenantHead {
             let mut cursor: Option<Cursor> = None;
             let end = (i + run.count as usize).min(floats.values.len());
             let mut taken = 0;
+            let mut flags = 0;
             while i < end {
                 let value = floats.values[i];
                 let start_t = floats.start_timestamps.get(i).copied().unwrap_or(0);
@@ -128,6 +129,7 @@ impl TenantHead {
                     Ok(row) if is_open && self.series.last_t[row as usize] < t => {
                         self.append_in_order(row, t, value, &mut cursor);
                         taken += 1;
+                        flags |= self.series.flags[row as usize];
                         if start_t != 0 || self.series.flags[row as usize] & HAS_STARTS != 0 {
                             self.note_start(row, t, start_t);
                         }
@@ -143,6 +145,7 @@ impl TenantHead {
             if taken > 0 {
                 self.counters.samples += taken;
                 self.max_t = self.max_t.max(t);
+                self.note_change(t, flags & HAS_HISTOGRAMS != 0);
             }
         }
     }
@@ -327,6 +330,7 @@ impl TenantHead {
             head.since = context.leader_time;
         }
         head.series.entry(reference).or_default().insert(t, value, start_t);
+        self.note_change(t, self.series.flags[row as usize] & HAS_HISTOGRAMS != 0);
         self.counters.samples += 1;
         self.counters.late_samples += 1;
         self.max_t = self.max_t.max(t);
@@ -367,6 +371,7 @@ impl TenantHead {
         self.series.flags[row as usize] |= HAS_HISTOGRAMS;
         if t > last_t && t >= self.frozen_until.max(TIMESTAMP_MIN) {
             series.push(stored);
+            self.note_change(t, false);
         } else {
             if let Some(known) = self.histogram_at(reference, t) {
                 if !is_same_histogram(&known.histogram, histogram) {
@@ -384,6 +389,7 @@ impl TenantHead {
             let late = &mut head.series.entry(reference).or_default().histograms;
             let at = late.partition_point(|h| h.t < t);
             late.insert(at, stored);
+            self.note_change(t, true);
             self.counters.late_samples += 1;
         }
         self.counters.histograms += 1;

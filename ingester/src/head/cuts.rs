@@ -147,6 +147,10 @@ impl TenantHead {
     pub(crate) fn drop_before(&mut self, floor: TimestampMs) {
         let floor = floor.min(self.floor_max()).max(self.floor);
         self.save_for_readers(floor);
+        // Blocks have all of it; should one of them not, whoever kept a result must ask again.
+        if let Some(oldest) = self.oldest() {
+            self.changes.get_mut().note(TimeRange::new(oldest, floor));
+        }
         self.previous_floor = self.floor;
         self.floor = floor;
         self.cuts.retain(|state| !(state.is_published && state.cut.until <= floor));

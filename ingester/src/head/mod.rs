@@ -22,7 +22,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Labels, Metadata, SeriesId, TimestampMs};
+use model::{Labels, Metadata, SeriesId, TimeRange, TimestampMs};
+use parking_lot::Mutex;
+use proto::{ChangeLog, DataChanges, DataVersion};
 
 use cuts::CutState;
 pub(crate) use cuts::{Cut, WINDOW_MS, window_of};
@@ -103,6 +105,8 @@ pub(crate) struct TenantHead {
     encoder: ValueEncoder,
     /// What readers hold (not part of its state).
     pins: pin::Pins,
+    /// What changed when, for those who keep results (not part of its state).
+    changes: Mutex<ChangeLog>,
     pub(crate) counters: HeadCounters,
 }
 
@@ -130,6 +134,7 @@ impl TenantHead {
             last_cut: model::LogPosition::default(),
             encoder: ValueEncoder::default(),
             pins: pin::Pins::default(),
+            changes: Mutex::default(),
             counters: HeadCounters::default(),
         }
     }
@@ -151,6 +156,22 @@ impl TenantHead {
         let row = self.series.create(&mut self.index, labels, id)?;
         self.counters.series_created += 1;
         Some(row)
+    }
+
+    /// The version of what it holds, and what changed since `since`.
+    pub(crate) fn changes(&self, since: Option<&DataVersion>) -> DataChanges {
+        self.changes.lock().changes(since)
+    }
+
+    /// Notes that what series have at `t` changed. What a histogram is told of resets depends on what was before it,
+    /// so of series with histograms everything after changes too.
+    fn note_change(&mut self, t: TimestampMs, with_later: bool) {
+        let changes = self.changes.get_mut();
+        if with_later {
+            changes.note(TimeRange::new(t, TimestampMs::MAX));
+        } else {
+            changes.note_at(t);
+        }
     }
 
     /// Everything before the open windows that a cut has still to write.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{Labels, Metadata, TenantId};
-use proto::{MetadataRequest, SelectRequest, Selection, SeriesExemplars, Source, SourceError};
+use proto::{
+    DataChanges, DataVersion, MetadataRequest, SelectRequest, Selection, SeriesExemplars, Source, SourceError,
+};
 use runtime::Runtime;
 
 use crate::machine::{Heads, SharedHead};
@@ -109,6 +111,21 @@ impl Source for HeadSource {
             all.truncate(limit);
         }
         Ok(all)
+    }
+
+    async fn changes(&self, tenant: &TenantId, since: Option<&DataVersion>) -> Option<DataChanges> {
+        let since = since.and_then(|version| version.split(self.groups.len()));
+        let of_group = |(i, heads): (usize, &Arc<Heads>)| {
+            let since = since.as_ref().and_then(|parts| parts.get(i));
+            // a head that appears later will not know this version: all has changed then
+            let none = DataVersion::new(&[]);
+            match heads.get(tenant) {
+                Some(head) => head.read().changes(since),
+                None if since == Some(&none) => DataChanges { now: none, changed: Vec::new() },
+                None => DataChanges::all(none),
+            }
+        };
+        Some(DataChanges::join(self.groups.iter().enumerate().map(of_group).collect()))
     }
 }
 

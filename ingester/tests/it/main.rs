@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod blocks;
+mod changes;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use model::{BlockId, Labels, Metadata, TenantId};
-use proto::{MetadataRequest, SelectRequest, Selection, SeriesExemplars, Source, SourceError};
+use proto::{
+    DataChanges, DataVersion, MetadataRequest, SelectRequest, Selection, SeriesExemplars, Source, SourceError,
+};
 
-use super::{lists, merged};
+use super::{changes_of, lists, merged};
 
 /// The blocks whose every sample a tenant's heads hold now.
 type Held = Box<dyn Fn(&TenantId) -> BTreeSet<BlockId> + Send + Sync>;
@@ -99,5 +101,9 @@ impl Source for HeadsAndBlocks {
         let heads = self.heads.exemplars(request).await?;
         let parts = vec![heads, self.blocks.exemplars(request).await?];
         Ok(lists::union_exemplars(parts, request.limit))
+    }
+
+    async fn changes(&self, tenant: &TenantId, since: Option<&DataVersion>) -> Option<DataChanges> {
+        changes_of([&*self.heads, &*self.blocks].into_iter(), tenant, since).await
     }
 }

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use model::{Labels, Metadata, TenantId};
-use proto::{MetadataRequest, SelectRequest, Selection, SeriesExemplars, Source, SourceError};
+use proto::{
+    DataChanges, DataVersion, MetadataRequest, SelectRequest, Selection, SeriesExemplars, Source, SourceError,
+};
 
 pub use heads_and_blocks::HeadsAndBlocks;
 use selection::MergedSelection;
@@ -96,4 +98,22 @@ impl Source for MergedSource {
         let parts = try_join_all(self.sources.iter().map(|source| source.exemplars(request))).await?;
         Ok(lists::union_exemplars(parts, request.limit))
     }
+
+    async fn changes(&self, tenant: &TenantId, since: Option<&DataVersion>) -> Option<DataChanges> {
+        changes_of(self.sources.iter().map(|source| &**source), tenant, since).await
+    }
+}
+
+/// What changed in several sources.
+async fn changes_of<'a>(
+    sources: impl ExactSizeIterator<Item = &'a dyn Source>,
+    tenant: &TenantId,
+    since: Option<&DataVersion>,
+) -> Option<DataChanges> {
+    let since = since.and_then(|version| version.split(sources.len()));
+    let mut parts = Vec::with_capacity(sources.len());
+    for (i, source) in sources.enumerate() {
+        parts.push(source.changes(tenant, since.as_ref().and_then(|parts| parts.get(i))).await?);
+    }
+    Some(DataChanges::join(parts))
 }
