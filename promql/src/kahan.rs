@@ -59,6 +59,31 @@ impl Double {
         self.plus(product).plus(a.mul_add(b, -product))
     }
 
+    /// `self + other`
+    #[inline(always)]
+    pub(crate) fn join(self, other: Double) -> Self {
+        self.plus(other.high).plus(other.low)
+    }
+
+    /// `self / by`, to twice the precision.
+    #[inline(always)]
+    pub(crate) fn over(self, by: f64) -> Self {
+        let high = self.high / by;
+        let rest = (-high).mul_add(by, self.high) + self.low;
+        let (high, low) = two_sum(high, rest / by);
+        Double { high, low }
+    }
+
+    /// Both parts: the rounded number and what is missing to it.
+    pub(crate) fn parts(self) -> (f64, f64) {
+        (self.high, self.low)
+    }
+
+    /// From its parts.
+    pub(crate) fn of(high: f64, low: f64) -> Self {
+        Double { high, low }
+    }
+
     /// `self * factor`
     #[inline(always)]
     pub(crate) fn times(self, factor: f64) -> Self {

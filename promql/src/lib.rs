@@ -20,6 +20,7 @@ pub use engine::{
     Value, VectorSample,
 };
 pub use engine_target::EngineTarget;
+pub use functions::fuzz_window_state;
 pub use histogram::fuzz_histogram_wire;
 pub use memory_source::MemorySource;
 pub use plan::{Rewrite, Rewrites};

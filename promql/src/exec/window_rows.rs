@@ -1,9 +1,10 @@
 //! A window function over rows of samples, whether they come from storage or from a subquery.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{HistogramPoint, METRIC_NAME, is_stale};
+use model::{CounterResetHint, HistogramPoint, METRIC_NAME, is_stale};
 
 use super::batch::{BatchBuilder, is_absent};
 use super::context::QueryContext;
@@ -13,8 +14,8 @@ use crate::annotations::Annotation;
 use crate::ast::PosRange;
 use crate::engine::QueryError;
 use crate::functions::{
-    Bounds, Extended, Notes, RateTerms, SlidePlan, SlideScratch, Window, WindowFunction, WindowValue,
-    evaluate, slide, slides,
+    Algebra, Bounds, Edges, Extended, Family, Notes, RateTerms, Run, SlidePlan, SlideScratch, Window,
+    WindowFunction, WindowValue, each_state, evaluate, slide, slides,
 };
 use crate::histogram::sample_size;
 
@@ -55,6 +56,9 @@ pub(crate) struct Row<'a> {
     pub histograms: &'a [HistogramPoint],
     pub starts: Option<&'a [i64]>,
 }
+
+/// Where the floats and the histograms of a window lie.
+type Ranges = (Range<usize>, Range<usize>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -105,12 +109,19 @@ impl<'a> WindowRows<'a> {
             label_bytes::apply_into(row.labels, spec.name_action, row.drop_name, &mut self.labels);
         out.push_empty(&self.labels, drop_name);
         let uses_starts = self.query.features.start_timestamps && spec.function.uses_start_timestamps();
-        let simple = row.histograms.is_empty()
+        let plain = row.histograms.is_empty()
             && spec.extended == Extended::No
             && slides(spec.function)
-            && !(uses_starts && row.starts.is_some())
-            && !row.vs.iter().any(|v| is_stale(*v));
-        let has_float = if simple { self.slide(row, out) } else { self.direct(row, uses_starts, out)? };
+            && !(uses_starts && row.starts.is_some());
+        let has_float = if !plain {
+            self.direct(row, uses_starts, out)?
+        } else if row.vs.iter().any(|v| is_stale(*v)) {
+            let live = row.ts.iter().zip(row.vs).filter(|(_, v)| !is_stale(**v));
+            let (ts, vs): (Vec<i64>, Vec<f64>) = live.map(|(t, v)| (*t, *v)).unzip();
+            self.slide(&Row { key: None, ts: &ts, vs: &vs, ..*row }, out)
+        } else {
+            self.slide(row, out)
+        };
         if has_float {
             self.note_non_counter(row);
         }
@@ -152,6 +163,8 @@ impl<'a> WindowRows<'a> {
             range_seconds: spec.range as f64 / 1000.0,
             work: shared.work,
             eval: (spec.grid.start, spec.grid.step),
+            ends: (spec.end(0), if spec.pinned.is_some() { 0 } else { spec.grid.step }),
+            range: spec.range,
             params: self.params,
         };
         let floats = out.floats();
@@ -188,44 +201,85 @@ impl<'a> WindowRows<'a> {
             Extended::Anchored => (lookback, 0),
             Extended::Smoothed => (lookback, lookback),
         };
+        let ends = (0..spec.grid.steps).map(|step| spec.end(step));
+        let windows: Vec<_> = ends
+            .clone()
+            .map(|end| {
+                let (from, to) = (end - spec.range - before, end + after);
+                let floats = ts.partition_point(|t| *t <= from)..ts.partition_point(|t| *t <= to);
+                (floats, hs.partition_point(|p| p.t <= from)..hs.partition_point(|p| p.t <= to))
+            })
+            .collect();
+        self.count_samples(&windows, &hs);
+        let run = Run {
+            ts: &ts,
+            vs: &vs,
+            float_starts: has_starts.then_some(&starts),
+            histograms: &hs,
+            histogram_starts: uses_starts,
+        };
         let mut notes = Notes { metric, pos: spec.pos, noted: Vec::new() };
         let mut has_float = false;
-        for step in 0..spec.grid.steps {
+        let edges = |step: usize| {
             let end = spec.end(step);
-            let (from, to) = (end - spec.range - before, end + after);
-            let fs = ts.partition_point(|t| *t <= from)..ts.partition_point(|t| *t <= to);
-            let window = hs.partition_point(|p| p.t <= from)..hs.partition_point(|p| p.t <= to);
-            if fs.is_empty() && window.is_empty() {
-                continue;
-            }
-            let size = fs.len() + hs[window.clone()].iter().map(|p| sample_size(&p.h)).sum::<usize>();
-            self.looked_at += size as u64;
-            let here = |at: usize| if at == step { size as u64 } else { 0 };
-            self.query.samples.looked_at_steps(spec.grid.steps, spec.count_times, here);
             let param = |i: usize| self.params.get(i).map_or(0.0, |p| p[step]);
-            let w = Window {
-                ts: &ts[fs.clone()],
-                vs: &vs[fs.clone()],
-                histograms: &hs[window],
-                float_starts: has_starts.then(|| &starts[fs]),
-                histogram_starts: uses_starts,
-                eval_t: spec.grid.at(step),
-                start: end - spec.range,
-                end,
-                extended: spec.extended,
-                params: [param(0), param(1)],
-            };
-            match evaluate(spec.function, &w, &mut notes)? {
-                WindowValue::None => {}
-                WindowValue::Float(v) => {
-                    out.floats()[step] = v;
-                    has_float = true;
+            Edges { start: end - spec.range, end, eval_t: spec.grid.at(step), params: [param(0), param(1)] }
+        };
+        let mut put = |step: usize, value: WindowValue| match value {
+            WindowValue::None => {}
+            WindowValue::Float(v) => {
+                out.floats()[step] = v;
+                has_float = true;
+            }
+            WindowValue::Histogram(h) => out.set_histogram(step, h),
+        };
+        match spec.function.algebra(spec.extended) {
+            Algebra::Mergeable(family) if states_pay(family, &run, &windows) => {
+                each_state(family, &run, ends, spec.range, |step, state| {
+                    if let Some(state) = state {
+                        put(step, state.finish(spec.function, &edges(step), &mut notes));
+                    }
+                });
+            }
+            _ => {
+                for (step, (floats, histograms)) in windows.into_iter().enumerate() {
+                    if floats.is_empty() && histograms.is_empty() {
+                        continue;
+                    }
+                    let edges = edges(step);
+                    let w = Window {
+                        ts: &ts[floats.clone()],
+                        vs: &vs[floats.clone()],
+                        histograms: &hs[histograms],
+                        float_starts: has_starts.then(|| &starts[floats]),
+                        histogram_starts: uses_starts,
+                        eval_t: edges.eval_t,
+                        start: edges.start,
+                        end: edges.end,
+                        extended: spec.extended,
+                        params: edges.params,
+                    };
+                    put(step, evaluate(spec.function, &w, &mut notes)?);
                 }
-                WindowValue::Histogram(h) => out.set_histogram(step, h),
             }
         }
         self.query.annotate_all(notes.noted);
         Ok(has_float)
+    }
+
+    /// Counts the samples of all windows.
+    fn count_samples(&mut self, windows: &[Ranges], hs: &[HistogramPoint]) {
+        // what histograms up to each one count for
+        let mut sizes = vec![0u64];
+        for point in hs {
+            sizes.push(sizes[sizes.len() - 1] + sample_size(&point.h) as u64);
+        }
+        let size = |step: usize| {
+            let (floats, histograms) = &windows[step];
+            floats.len() as u64 + sizes[histograms.end] - sizes[histograms.start]
+        };
+        self.looked_at += (0..windows.len()).map(size).sum::<u64>();
+        self.query.samples.looked_at_steps(windows.len(), self.spec.count_times, size);
     }
 
     /// `rate` and `increase` of what does not look like a counter.
@@ -262,6 +316,24 @@ impl Drop for WindowRows<'_> {
     fn drop(&mut self) {
         self.query.samples.looked_at(self.looked_at * self.spec.count_times);
     }
+}
+
+/// Whether merging states is less work than going over each window.
+fn states_pay(family: Family, run: &Run<'_>, windows: &[Ranges]) -> bool {
+    let work: usize = windows.iter().map(|(floats, histograms)| floats.len() + histograms.len()).sum();
+    let known = |p: &HistogramPoint| p.h.counter_reset_hint != CounterResetHint::Unknown;
+    let times = match family {
+        // only the ends of a window are looked at
+        Family::Delta | Family::LastTwo | Family::Count | Family::First | Family::Last => return false,
+        // without a look at buckets a window is gone over fast
+        Family::Counter | Family::Resets
+            if run.histograms.iter().filter(|p| known(p)).count() * 8 > run.histograms.len() * 7 =>
+        {
+            128
+        }
+        _ => 6,
+    };
+    work > times * (run.ts.len() + run.histograms.len())
 }
 
 /// A row's histograms at the times of a grid.

@@ -10,7 +10,9 @@ pub(crate) use civil::Civil;
 pub(crate) use classic::{Bucket, bucket_fraction, bucket_quantile};
 pub(crate) use quantile::quantile;
 pub(crate) use scalar_math::{SampleFunction, arithmetic, compare, go_max, go_min};
+pub use window::fuzz_window_state;
 pub(crate) use window::{
-    Bounds, Extended, Notes, RateTerms, SlidePlan, SlideScratch, Window, WindowFunction, WindowValue,
-    evaluate, extend_floats, interpolate, interpolate_histograms, slide, slides,
+    Algebra, Bounds, Edges, Extended, Family, Notes, RateTerms, Run, SlidePlan, SlideScratch, Window,
+    WindowFunction, WindowValue, each_state, evaluate, extend_floats, interpolate, interpolate_histograms,
+    slide, slides,
 };

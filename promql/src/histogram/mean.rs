@@ -135,6 +135,64 @@ impl Compensated {
         Ok(false)
     }
 
+    /// Adds what another has summed; true when bounds had to be reconciled.
+    fn join(&mut self, other: &Compensated) -> Result<bool, Incompatible> {
+        let (values, compensations) = other.split();
+        let mut reconciled = self.add(&values)?;
+        if let Some(compensations) = compensations {
+            reconciled |= self.add(&compensations)?;
+        }
+        Ok(reconciled)
+    }
+
+    /// The sums and, unless all are zero, their compensations.
+    fn split(&self) -> (FloatHistogram, Option<FloatHistogram>) {
+        let of = |part: fn(&Pair) -> f64| {
+            let side =
+                |side: &[(i32, Pair)]| -> Side { side.iter().map(|(i, pair)| (*i, part(pair))).collect() };
+            let (positive_spans, positive_buckets) = from_side(&side(&self.positive));
+            let (negative_spans, negative_buckets) = from_side(&side(&self.negative));
+            FloatHistogram {
+                counter_reset_hint: self.hint,
+                schema: self.schema,
+                zero_threshold: self.zero_threshold,
+                zero_count: part(&self.zero),
+                count: part(&self.count),
+                sum: part(&self.sum),
+                positive_spans,
+                negative_spans,
+                positive_buckets,
+                negative_buckets,
+                custom_values: Arc::clone(&self.custom_values),
+            }
+        };
+        let compensated = |pair: &Pair| pair.1 != 0.0;
+        let any = compensated(&self.zero)
+            || compensated(&self.count)
+            || compensated(&self.sum)
+            || self.positive.iter().chain(&self.negative).any(|(_, pair)| compensated(pair));
+        (of(|pair| pair.0), any.then(|| of(|pair| pair.1)))
+    }
+
+    /// From what `split` gave; `None` when the two do not have the same buckets.
+    fn of_split(values: &FloatHistogram, compensations: Option<&FloatHistogram>) -> Option<Self> {
+        let mut all = Self::new(values);
+        let Some(other) = compensations else { return Some(all) };
+        if other.positive_spans != values.positive_spans || other.negative_spans != values.negative_spans {
+            return None;
+        }
+        all.zero.1 = other.zero_count;
+        all.count.1 = other.count;
+        all.sum.1 = other.sum;
+        for ((_, pair), c) in all.positive.iter_mut().zip(&other.positive_buckets) {
+            pair.1 = *c;
+        }
+        for ((_, pair), c) in all.negative.iter_mut().zip(&other.negative_buckets) {
+            pair.1 = *c;
+        }
+        Some(all)
+    }
+
     fn widen(&mut self, threshold: f64) {
         let (positive, negative) = (plain(&self.positive), plain(&self.negative));
         let zero = self.zero.0 + self.zero.1;
@@ -223,7 +281,7 @@ impl Compensated {
         Ok(Compensated {
             hint: CounterResetHint::from_wire(u64::from(from.u8()?)),
             schema: from.i32()?,
-            zero_threshold: from.f64()?,
+            zero_threshold: from.threshold()?,
             zero: pair(from)?,
             count: pair(from)?,
             sum: pair(from)?,
@@ -271,6 +329,20 @@ pub(crate) struct MeanState {
     reset_seen: bool,
     not_reset_seen: bool,
     reconciled: bool,
+}
+
+/// A `MeanState` laid open, for the wire.
+#[derive(Debug, Clone)]
+pub(crate) struct MeanParts {
+    pub values: FloatHistogram,
+    /// Buckets as in `values`; `None` when all are zero.
+    pub compensations: Option<FloatHistogram>,
+    pub count: f64,
+    /// Whether the values are a mean already.
+    pub incremental: bool,
+    pub reset_seen: bool,
+    pub not_reset_seen: bool,
+    pub reconciled: bool,
 }
 
 impl MeanState {
@@ -334,8 +406,9 @@ impl MeanState {
         self.not_reset_seen |= other.not_reset_seen;
         self.reconciled |= other.reconciled;
         if !self.incremental && !other.incremental {
-            let before = self.is_mean.then(|| self.value.clone());
-            self.reconciled |= self.value.add(&other.value.clone().finish(1.0))?;
+            let huge = self.is_mean && (self.value.is_huge() || other.value.is_huge());
+            let before = huge.then(|| self.value.clone());
+            self.reconciled |= self.value.join(&other.value)?;
             match before {
                 Some(before) if self.value.overflows() => self.value = before,
                 _ => {
@@ -379,6 +452,33 @@ impl MeanState {
             reset_seen: flag(2),
             not_reset_seen: flag(3),
             reconciled: flag(4),
+        })
+    }
+
+    /// What it is made of.
+    pub(crate) fn parts(&self) -> MeanParts {
+        let (values, compensations) = self.value.split();
+        MeanParts {
+            values,
+            compensations,
+            count: self.count,
+            incremental: self.incremental,
+            reset_seen: self.reset_seen,
+            not_reset_seen: self.not_reset_seen,
+            reconciled: self.reconciled,
+        }
+    }
+
+    /// From its parts; `None` when sums and compensations do not have the same buckets.
+    pub(crate) fn of_parts(parts: &MeanParts, is_mean: bool) -> Option<Self> {
+        Some(MeanState {
+            value: Compensated::of_split(&parts.values, parts.compensations.as_ref())?,
+            count: parts.count,
+            is_mean,
+            incremental: parts.incremental,
+            reset_seen: parts.reset_seen,
+            not_reset_seen: parts.not_reset_seen,
+            reconciled: parts.reconciled,
         })
     }
 

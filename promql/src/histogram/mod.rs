@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub(crate) use add::{Incompatible, Merge, add, copy_to_schema, sub};
 pub(crate) use buckets::bounds_of;
-pub(crate) use mean::MeanState;
+pub(crate) use mean::{MeanParts, MeanState};
 use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Span};
 pub(crate) use quantile::{fraction, quantile, variance};
 pub(crate) use reset::detect_reset;
@@ -41,6 +41,30 @@ pub(crate) fn sample_size(h: &FloatHistogram) -> usize {
         + h.negative_buckets.len()
         + h.custom_values.len();
     (168 + 8 * eights + 8) / 16
+}
+
+/// A histogram without observations, of this layout.
+pub(crate) fn empty_like(schema: i32, custom_values: &Arc<[f64]>) -> FloatHistogram {
+    FloatHistogram {
+        counter_reset_hint: CounterResetHint::Unknown,
+        schema,
+        zero_threshold: 0.0,
+        zero_count: 0.0,
+        count: 0.0,
+        sum: 0.0,
+        positive_spans: Vec::new(),
+        negative_spans: Vec::new(),
+        positive_buckets: Vec::new(),
+        negative_buckets: Vec::new(),
+        custom_values: Arc::clone(custom_values),
+    }
+}
+
+/// Whether buckets, zero bucket and bounds have the same shape, so that sums settle nothing.
+pub(crate) fn same_layout(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+    a.schema == b.schema
+        && a.zero_threshold == b.zero_threshold
+        && same_bounds(&a.custom_values, &b.custom_values)
 }
 
 fn each_count(h: &mut FloatHistogram, f: impl Fn(&mut f64)) {

@@ -45,6 +45,12 @@ impl<'a> Cursor<'a> {
         Ok(f64::from_bits(u64::from_le_bytes(self.take()?)))
     }
 
+    /// The width of a zero bucket: adding histograms would never end with one that is no number.
+    pub(super) fn threshold(&mut self) -> Result<f64, Malformed> {
+        let threshold = self.f64()?;
+        if threshold >= 0.0 && threshold.is_finite() { Ok(threshold) } else { Err(Malformed) }
+    }
+
     /// A count of items of `size` bytes that are all there.
     pub(crate) fn count(&mut self, size: usize) -> Result<usize, Malformed> {
         let count = self.u32()? as usize;
@@ -112,7 +118,8 @@ pub(crate) fn put_histogram(h: &FloatHistogram, out: &mut Vec<u8>) {
 pub(crate) fn get_histogram(from: &mut Cursor<'_>) -> Result<FloatHistogram, Malformed> {
     let counter_reset_hint = CounterResetHint::from_wire(u64::from(from.u8()?));
     let schema = from.i32()?;
-    let [zero_threshold, zero_count, count, sum] = [from.f64()?, from.f64()?, from.f64()?, from.f64()?];
+    let [zero_threshold, zero_count, count, sum] =
+        [from.threshold()?, from.f64()?, from.f64()?, from.f64()?];
     let (positive_spans, positive) = get_spans(from)?;
     let (negative_spans, negative) = get_spans(from)?;
     let (positive_buckets, negative_buckets) = (get_floats(from)?, get_floats(from)?);

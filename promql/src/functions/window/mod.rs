@@ -1,13 +1,16 @@
 //! Functions of a window of samples.
 //!
-//! Each exists as a direct evaluation of one window (`evaluate`: every kind of sample, annotations) and, where its
-//! state merges, as a slide over all windows of a float series (`slide`: O(samples)). Both give the same.
+//! Each exists as a direct evaluation of one window (`evaluate`: every kind of sample, annotations). Where it has an
+//! algebra (`WindowFunction::algebra`), it also has states of runs that merge (`state`: every kind of sample,
+//! annotations, windows cut anywhere, O(samples) for all windows) and, for series of floats, a slide over all windows
+//! by formulas of its own (`slide`: faster still). All give the same.
 
 mod extended;
 mod over_time;
 mod rate;
 mod regression;
 mod slide;
+mod state;
 
 use std::sync::Arc;
 
@@ -15,6 +18,8 @@ pub(crate) use extended::{extend_floats, interpolate, interpolate_histograms};
 use model::{FloatHistogram, HistogramPoint};
 pub(crate) use rate::RateTerms;
 pub(crate) use slide::{SlidePlan, SlideScratch, slide, slides};
+pub use state::fuzz_window_state;
+pub(crate) use state::{Algebra, Edges, Family, Run, each_state};
 
 use crate::annotations::Annotation;
 use crate::ast::PosRange;
@@ -145,6 +150,11 @@ pub(crate) struct Window<'a> {
 }
 
 impl Window<'_> {
+    /// Exclusive start, inclusive end.
+    fn edges(&self) -> (i64, i64) {
+        (self.start, self.end)
+    }
+
     /// Its length in seconds.
     fn range_seconds(&self) -> f64 {
         (self.end - self.start) as f64 / 1000.0

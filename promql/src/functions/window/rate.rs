@@ -23,7 +23,7 @@ pub(super) fn is_start_reset(previous_start: i64, previous_t: i64, start: i64, t
     previous_start <= previous_t && previous_start != 0 && previous_start != previous_t
 }
 
-fn starts_overlap(previous_start: i64, previous_t: i64, start: i64) -> bool {
+pub(super) fn starts_overlap(previous_start: i64, previous_t: i64, start: i64) -> bool {
     start != 0 && start < previous_t && start != previous_start
 }
 
@@ -171,30 +171,30 @@ fn extrapolated_floats(
         return WindowValue::None;
     }
     let zero = (result > 0.0 && vs[0] >= 0.0).then(|| vs[0] / result);
-    let factor = window_factor(w, ts[0], ts[last], last, from_start.then_some(first_start), is_counter, zero);
+    let zero = zero.filter(|_| is_counter);
+    let factor = window_factor(w.edges(), (ts[0], ts[last]), last, from_start.then_some(first_start), zero);
     WindowValue::Float(result * if is_rate { factor / w.range_seconds() } else { factor })
 }
 
 /// Whether a start timestamp lies in the window before the first sample.
-fn starts_inside(start: i64, window_start: i64, first: i64) -> bool {
+pub(super) fn starts_inside(start: i64, window_start: i64, first: i64) -> bool {
     start != 0 && start > window_start && start < first
 }
 
-/// The extrapolation factor of one window. `zero` is first ÷ increase when the counter's zero point counts.
-fn window_factor(
-    w: &Window<'_>,
-    first: i64,
-    last: i64,
+/// The extrapolation factor of one window with `edges`, whose samples lie from first to last with `gaps` between.
+/// `zero` is first ÷ increase when the counter's zero point counts.
+pub(super) fn window_factor(
+    edges: (i64, i64),
+    (first, last): (i64, i64),
     gaps: usize,
     start: Option<i64>,
-    is_counter: bool,
     zero: Option<f64>,
 ) -> f64 {
     let mut interval = (last - first) as f64 / 1000.0;
     let average = if gaps > 0 { interval / gaps as f64 } else { 0.0 };
     let threshold = average * 1.1;
-    let mut to_start = (first - w.start) as f64 / 1000.0;
-    let mut to_end = (w.end - last) as f64 / 1000.0;
+    let mut to_start = (first - edges.0) as f64 / 1000.0;
+    let mut to_end = (edges.1 - last) as f64 / 1000.0;
     if let Some(start) = start {
         to_start = 0.0;
         interval = (last - start) as f64 / 1000.0;
@@ -202,7 +202,7 @@ fn window_factor(
         if to_start >= threshold {
             to_start = average / 2.0;
         }
-        if let Some(zero) = zero.filter(|_| is_counter) {
+        if let Some(zero) = zero {
             let to_zero = interval * zero;
             if to_zero < to_start {
                 to_start = to_zero;
@@ -231,12 +231,42 @@ fn extrapolated_histograms(
             None => return WindowValue::None,
         }
     }
-    let first_start = if use_starts { points[0].start_t } else { 0 };
-    let from_start = starts_inside(first_start, w.start, points[0].t);
+    let ends = HistogramEnds {
+        first: &points[0].h,
+        first_t: points[0].t,
+        first_start: if use_starts { points[0].start_t } else { 0 },
+        last_t: points[last].t,
+        gaps: last,
+    };
+    grown(result, ends, w.edges(), notes, is_counter, is_rate)
+}
+
+/// What the extrapolation of histograms needs beside their increase.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HistogramEnds<'a> {
+    pub first: &'a FloatHistogram,
+    pub first_t: i64,
+    /// 0 when start timestamps do not count.
+    pub first_start: i64,
+    pub last_t: i64,
+    /// Samples less one.
+    pub gaps: usize,
+}
+
+/// The increase, none for one sample, extrapolated to the window with `edges`.
+pub(super) fn grown(
+    mut result: Option<FloatHistogram>,
+    ends: HistogramEnds<'_>,
+    edges: (i64, i64),
+    notes: &mut Notes<'_>,
+    is_counter: bool,
+    is_rate: bool,
+) -> WindowValue {
+    let from_start = starts_inside(ends.first_start, edges.0, ends.first_t);
     if from_start {
         match &mut result {
-            None => result = Some((*points[0].h).clone()),
-            Some(sum) => match histogram::add(sum, &points[0].h) {
+            None => result = Some(ends.first.clone()),
+            Some(sum) => match histogram::add(sum, ends.first) {
                 Ok(merge) => {
                     if merge.reconciled {
                         notes.reconciled("addition");
@@ -250,11 +280,12 @@ fn extrapolated_histograms(
         }
     }
     let Some(mut result) = result else { return WindowValue::None };
-    let zero = (result.count > 0.0 && points[0].h.count >= 0.0).then(|| points[0].h.count / result.count);
-    let (first, end) = (points[0].t, points[last].t);
-    let mut factor = window_factor(w, first, end, last, from_start.then_some(first_start), is_counter, zero);
+    let counts = is_counter && result.count > 0.0 && ends.first.count >= 0.0;
+    let zero = counts.then(|| ends.first.count / result.count);
+    let start = from_start.then_some(ends.first_start);
+    let mut factor = window_factor(edges, (ends.first_t, ends.last_t), ends.gaps, start, zero);
     if is_rate {
-        factor /= w.range_seconds();
+        factor /= (edges.1 - edges.0) as f64 / 1000.0;
     }
     histogram::scale(&mut result, factor);
     WindowValue::Histogram(Arc::new(result))
@@ -267,6 +298,8 @@ fn histogram_increase(
     is_counter: bool,
     notes: &mut Notes<'_>,
 ) -> Option<FloatHistogram> {
+    // what earlier windows noted stays, whatever becomes of this one
+    let noted = notes.noted.len();
     let last = &points[points.len() - 1].h;
     let first = &points[0].h;
     let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
@@ -281,19 +314,7 @@ fn histogram_increase(
     let empty;
     let mut previous: &FloatHistogram = first;
     if is_counter && reset_at(1, first) {
-        empty = FloatHistogram {
-            counter_reset_hint: CounterResetHint::Unknown,
-            schema: points[1].h.schema,
-            zero_threshold: 0.0,
-            zero_count: 0.0,
-            count: 0.0,
-            sum: 0.0,
-            positive_spans: Vec::new(),
-            negative_spans: Vec::new(),
-            positive_buckets: Vec::new(),
-            negative_buckets: Vec::new(),
-            custom_values: Arc::clone(&points[1].h.custom_values),
-        };
+        empty = histogram::empty_like(points[1].h.schema, &points[1].h.custom_values);
         previous = &empty;
     }
     let custom = histogram::is_custom(previous);
@@ -311,7 +332,7 @@ fn histogram_increase(
         }
         schema = schema.min(point.h.schema);
         if histogram::is_custom(&point.h) != custom {
-            notes.noted.clear();
+            notes.noted.truncate(noted);
             notes.mixed_schemas();
             return None;
         }
@@ -326,7 +347,7 @@ fn histogram_increase(
             true
         }
         Err(Incompatible) => {
-            notes.noted.clear();
+            notes.noted.truncate(noted);
             notes.mixed_schemas();
             false
         }
@@ -361,11 +382,11 @@ fn histogram_increase(
 
 /// One of the last two samples.
 #[derive(Clone, Copy)]
-struct Last<'a> {
-    t: i64,
-    start: i64,
-    float: f64,
-    histogram: Option<&'a FloatHistogram>,
+pub(super) struct Last<'a> {
+    pub t: i64,
+    pub start: i64,
+    pub float: f64,
+    pub histogram: Option<&'a FloatHistogram>,
 }
 
 /// The last two samples of a window, of either kind.
@@ -402,7 +423,14 @@ fn last_two<'a>(w: &Window<'a>) -> Option<[Last<'a>; 2]> {
 
 /// `irate`, `idelta`.
 pub(super) fn instant(w: &Window<'_>, notes: &mut Notes<'_>, is_rate: bool) -> WindowValue {
-    let Some([a, b]) = last_two(w) else { return WindowValue::None };
+    match last_two(w) {
+        Some([a, b]) => between(a, b, notes, is_rate),
+        None => WindowValue::None,
+    }
+}
+
+/// The rate or the difference between two samples.
+pub(super) fn between(a: Last<'_>, b: Last<'_>, notes: &mut Notes<'_>, is_rate: bool) -> WindowValue {
     let interval = b.t - a.t;
     if interval == 0 {
         return WindowValue::None;
@@ -486,15 +514,13 @@ fn count_pairs(
     WindowValue::Float(count as f64)
 }
 
+/// Whether a float changed; NaN to NaN is none.
+pub(super) fn differ(a: f64, b: f64) -> bool {
+    a != b && !(a.is_nan() && b.is_nan())
+}
+
 pub(super) fn changes(w: &Window<'_>) -> WindowValue {
-    count_pairs(
-        w,
-        |i| {
-            let (a, b) = (w.vs[i - 1], w.vs[i]);
-            a != b && !(a.is_nan() && b.is_nan())
-        },
-        |a, b| !histogram::equals(&b.h, &a.h),
-    )
+    count_pairs(w, |i| differ(w.vs[i - 1], w.vs[i]), |a, b| !histogram::equals(&b.h, &a.h))
 }
 
 pub(super) fn resets(w: &Window<'_>) -> WindowValue {

@@ -2,7 +2,7 @@
 
 use super::{Notes, Window, WindowValue};
 use crate::engine::QueryError;
-use crate::kahan;
+use crate::kahan::{self, Double};
 
 /// Slope and value at `at` of the least-squares line.
 pub(super) fn line(ts: &[i64], vs: &[f64], at: i64) -> (f64, f64) {
@@ -32,6 +32,64 @@ pub(super) fn line(ts: &[i64], vs: &[f64], at: i64) -> (f64, f64) {
     let variance = sum_x2 - sum_x * sum_x / n;
     let slope = covariance / variance;
     (slope, sum_y / n - slope * sum_x / n)
+}
+
+/// The sums of a least-squares line. Times are milliseconds from an origin, summed exactly.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LineSums {
+    pub count: u64,
+    pub x: i128,
+    pub x2: i128,
+    pub y: Double,
+    pub xy: Double,
+}
+
+impl LineSums {
+    /// Adds a value.
+    pub(super) fn push(&mut self, x: i64, y: f64) {
+        self.count += 1;
+        self.x += i128::from(x);
+        self.x2 += i128::from(x) * i128::from(x);
+        self.y = self.y.plus(y);
+        self.xy = self.xy.plus_product(x as f64, y);
+    }
+
+    /// Adds sums whose origin lies `shift` after this one. Sums that were made up wrap.
+    pub(super) fn merge(&mut self, next: &Self, shift: i64) {
+        let wide = i128::from(shift);
+        let n = i128::from(next.count);
+        let twice = next.x.wrapping_mul(2 * wide);
+        self.count += next.count;
+        self.x2 = self.x2.wrapping_add(next.x2).wrapping_add(twice).wrapping_add(n.wrapping_mul(wide * wide));
+        self.x = self.x.wrapping_add(next.x).wrapping_add(n.wrapping_mul(wide));
+        self.xy = self.xy.join(next.xy).join(next.y.times(shift as f64));
+        self.y = self.y.join(next.y);
+    }
+
+    /// n² times the variance of times, in ms².
+    fn spread(&self) -> f64 {
+        i128::from(self.count).wrapping_mul(self.x2).wrapping_sub(self.x.wrapping_mul(self.x)) as f64
+    }
+
+    /// Of times from a point `offset` ms before the origin, in seconds: their sum, and that of the squares of their
+    /// distances from the mean.
+    pub(super) fn times(&self, offset: i64) -> (f64, f64) {
+        let n = i128::from(self.count);
+        let sum = self.x.wrapping_add(n.wrapping_mul(i128::from(offset)));
+        (sum as f64 / 1e3, self.spread() / n as f64 / 1e6)
+    }
+
+    /// Slope per second, and the value at a point `offset` ms before the origin.
+    pub(super) fn line(&self, offset: i64) -> (f64, f64) {
+        let n = self.count as f64;
+        let high = self.x as f64;
+        let low = self.x.wrapping_sub(high as i128) as f64;
+        let product = self.y.times(high).join(self.y.times(low));
+        let covariance = self.xy.times(n).less(product).rounded();
+        let slope = covariance / self.spread() * 1000.0;
+        let mean_x = (high / n + offset as f64) / 1000.0;
+        (slope, self.y.rounded() / n - slope * mean_x)
+    }
 }
 
 /// Notes histograms that were passed over; false when there are too few floats.

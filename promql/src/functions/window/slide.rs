@@ -1,15 +1,18 @@
 //! All windows of a float series in one go.
 //!
 //! States that merge slide: prefix sums of twice the precision for sums (their difference is the window's sum),
-//! prefix counts, queues of candidates for extremes, positions of resets. Where windows hardly overlap, or values
-//! are not finite, each window is summed by itself, bit by bit as Prometheus does.
+//! prefix counts, queues of candidates for extremes, positions of resets. Where values are not finite or differ too
+//! much in size for that, states are merged if windows overlap much; otherwise each window is summed by itself, bit
+//! by bit as Prometheus does.
 
 use std::collections::VecDeque;
 
 use super::over_time::{mean_floats, sum_floats, variance_floats};
 use super::rate::{RateTerm, RateTerms};
-use super::regression::line;
-use super::{Bounds, WindowFunction};
+use super::regression::{LineSums, line};
+use super::state::{Algebra, Edges, Run, each_state};
+use super::{Bounds, Extended, Notes, WindowFunction, WindowValue};
+use crate::ast::PosRange;
 use crate::exec::ABSENT;
 use crate::kahan::Double;
 
@@ -35,20 +38,17 @@ pub(crate) struct SlidePlan<'a> {
     pub work: u64,
     /// When the expression is evaluated: first time, distance.
     pub eval: (i64, i64),
+    /// The first window's end, and how far each one's lies behind that of the one before.
+    pub ends: (i64, i64),
+    /// The windows' length.
+    pub range: i64,
     /// Scalar arguments, each a value per step.
     pub params: &'a [Vec<f64>],
 }
 
 /// Whether `slide` knows the function.
 pub(crate) fn slides(function: WindowFunction) -> bool {
-    !matches!(
-        function,
-        WindowFunction::DoubleExponentialSmoothing
-            | WindowFunction::Quantile
-            | WindowFunction::Mad
-            | WindowFunction::TsOfMax
-            | WindowFunction::TsOfMin
-    )
+    function.algebra(Extended::No) != Algebra::Raw
 }
 
 /// Calls `value` for every step that has a sample.
@@ -71,7 +71,9 @@ pub(crate) fn slide(
     let bounds = plan.bounds;
     match function {
         WindowFunction::Rate | WindowFunction::Increase => {
-            counter(vs, plan, function == WindowFunction::Rate, scratch, out);
+            if !counter(vs, plan, function == WindowFunction::Rate, scratch, out) {
+                by_states(function, ts, vs, plan, out);
+            }
         }
         WindowFunction::Delta => {
             for (i, out) in out.iter_mut().enumerate() {
@@ -110,6 +112,8 @@ pub(crate) fn slide(
             if overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums) {
                 let sums = &scratch.sums;
                 each(bounds, out, |lo, hi| sums[hi].minus(sums[lo]));
+            } else if overlaps_much(vs, plan) {
+                by_states(function, ts, vs, plan, out);
             } else {
                 each(bounds, out, |lo, hi| sum_floats(&vs[lo..hi]));
             }
@@ -118,22 +122,60 @@ pub(crate) fn slide(
             if overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums) {
                 let sums = &scratch.sums;
                 each(bounds, out, |lo, hi| sums[hi].minus(sums[lo]) / (hi - lo) as f64);
+            } else if overlaps_much(vs, plan) {
+                by_states(function, ts, vs, plan, out);
             } else {
                 each(bounds, out, |lo, hi| mean_floats(&vs[lo..hi]));
             }
         }
         WindowFunction::Stddev | WindowFunction::Stdvar => {
-            variance(vs, plan, function == WindowFunction::Stddev, scratch, out);
+            if !variance(vs, plan, function == WindowFunction::Stddev, scratch, out) {
+                by_states(function, ts, vs, plan, out);
+            }
         }
-        WindowFunction::Min => extreme(vs, bounds, &mut scratch.queue, out, |a, b| a <= b),
-        WindowFunction::Max => extreme(vs, bounds, &mut scratch.queue, out, |a, b| a >= b),
-        WindowFunction::Deriv | WindowFunction::PredictLinear => trend(function, ts, vs, plan, scratch, out),
-        WindowFunction::DoubleExponentialSmoothing
-        | WindowFunction::Quantile
-        | WindowFunction::Mad
-        | WindowFunction::TsOfMax
-        | WindowFunction::TsOfMin => out.fill(ABSENT),
+        WindowFunction::Min => extreme(vs, bounds, &mut scratch.queue, out, |a, b| a < b, |i| vs[i]),
+        WindowFunction::Max => extreme(vs, bounds, &mut scratch.queue, out, |a, b| a > b, |i| vs[i]),
+        WindowFunction::TsOfMin => {
+            extreme(vs, bounds, &mut scratch.queue, out, |a, b| a <= b, |i| ts[i] as f64 / 1000.0);
+        }
+        WindowFunction::TsOfMax => {
+            extreme(vs, bounds, &mut scratch.queue, out, |a, b| a >= b, |i| ts[i] as f64 / 1000.0);
+        }
+        WindowFunction::Deriv | WindowFunction::PredictLinear => {
+            if !trend(function, ts, vs, plan, scratch, out) {
+                by_states(function, ts, vs, plan, out);
+            }
+        }
+        WindowFunction::DoubleExponentialSmoothing | WindowFunction::Quantile | WindowFunction::Mad => {
+            out.fill(ABSENT);
+        }
     }
+}
+
+/// All windows from states that merge: where no formula holds, and windows are too large to go over each.
+fn by_states(function: WindowFunction, ts: &[i64], vs: &[f64], plan: &SlidePlan<'_>, out: &mut [f64]) {
+    out.fill(ABSENT);
+    let Algebra::Mergeable(family) = function.algebra(Extended::No) else { return };
+    let run = Run { ts, vs, float_starts: None, histograms: &[], histogram_starts: false };
+    // floats without start timestamps give nothing to note
+    let mut notes = Notes { metric: "", pos: PosRange::default(), noted: Vec::new() };
+    let at = |(first, distance): (i64, i64), step: usize| first + distance * step as i64;
+    let ends = (0..out.len()).map(|step| at(plan.ends, step));
+    each_state(family, &run, ends, plan.range, |step, state| {
+        let end = at(plan.ends, step);
+        let param = |i: usize| plan.params.get(i).map_or(0.0, |values| values[step]);
+        let edges =
+            Edges { start: end - plan.range, end, eval_t: at(plan.eval, step), params: [param(0), param(1)] };
+        let value = state.map(|state| state.finish(function, &edges, &mut notes));
+        if let Some(WindowValue::Float(value)) = value {
+            out[step] = value;
+        }
+    });
+}
+
+/// Whether going over every window would be many times the work of going over the samples.
+fn overlaps_much(vs: &[f64], plan: &SlidePlan<'_>) -> bool {
+    plan.work > 16 * vs.len() as u64
 }
 
 /// Whether sliding saves work.
@@ -178,8 +220,14 @@ fn count_pairs(vs: &[f64], counts: &mut Vec<u32>, counted: impl Fn(f64, f64) -> 
     }
 }
 
-/// Counters: difference, plus what resets inside the window took away.
-fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut SlideScratch, out: &mut [f64]) {
+/// Counters: difference, plus what resets inside the window took away. False where that would be too much work.
+fn counter(
+    vs: &[f64],
+    plan: &SlidePlan<'_>,
+    per_second: bool,
+    scratch: &mut SlideScratch,
+    out: &mut [f64],
+) -> bool {
     let resets = &mut scratch.resets;
     resets.clear();
     let mut any = false;
@@ -199,16 +247,18 @@ fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut Sli
             let (lo, hi) = (*lo as usize, *hi as usize);
             *out = if hi >= lo + 2 { value(vs[lo], vs[hi - 1] - vs[lo], term) } else { ABSENT };
         }
-        return;
+        return true;
     }
     // many resets in windows that overlap much: their sums slide too
-    let many =
-        resets.len() as u64 * plan.work > 16 * resets.len() as u64 * vs.len() as u64 && resets.len() > 32;
+    let many = overlaps_much(vs, plan) && resets.len() > 32;
     let sums = &mut scratch.sums;
     let slides = many && {
         let lost: Vec<f64> = resets.iter().map(|at| vs[*at as usize - 1]).collect();
         prefix_sums(&lost, 0.0, sums)
     };
+    if many && !slides {
+        return false;
+    }
     let (mut from, mut to) = (0usize, 0usize);
     for (((lo, hi), term), out) in steps {
         let (lo, hi) = (*lo as usize, *hi as usize);
@@ -233,15 +283,26 @@ fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut Sli
         }
         *out = value(vs[lo], result, term);
     }
+    true
 }
 
-fn variance(vs: &[f64], plan: &SlidePlan<'_>, root: bool, scratch: &mut SlideScratch, out: &mut [f64]) {
+/// False where prefix sums do not hold and going over each window would be too much work.
+fn variance(
+    vs: &[f64],
+    plan: &SlidePlan<'_>,
+    root: bool,
+    scratch: &mut SlideScratch,
+    out: &mut [f64],
+) -> bool {
     let finish = |variance: f64| if root { variance.sqrt() } else { variance };
     let origin = vs.iter().copied().find(|v| v.is_finite()).unwrap_or(0.0);
     let sums_fit = overlaps(vs, plan) && prefix_sums(vs, origin, &mut scratch.sums);
     if !sums_fit {
+        if overlaps_much(vs, plan) {
+            return false;
+        }
         each(plan.bounds, out, |lo, hi| finish(variance_floats(&vs[lo..hi])));
-        return;
+        return true;
     }
     scratch.squares.clear();
     let mut sum = Double::default();
@@ -253,21 +314,34 @@ fn variance(vs: &[f64], plan: &SlidePlan<'_>, root: bool, scratch: &mut SlideScr
         scratch.squares.push(sum);
     }
     let (sums, squares) = (&scratch.sums, &scratch.squares);
-    each(plan.bounds, out, |lo, hi| {
+    // samples of windows that had to be gone over
+    let mut again = 0;
+    for ((out, lo), hi) in out.iter_mut().zip(&plan.bounds.lo).zip(&plan.bounds.hi) {
+        let (lo, hi) = (*lo as usize, *hi as usize);
+        if lo >= hi {
+            *out = ABSENT;
+            continue;
+        }
         let n = (hi - lo) as f64;
         let sum = sums[hi].minus(sums[lo]);
         let square = squares[hi].minus(squares[lo]);
         let variance = (square - sum * sum / n) / n;
         // what nearly cancels is computed by itself
         if variance.is_finite() && variance > 1e-3 * square / n {
-            finish(variance)
-        } else {
-            finish(variance_floats(&vs[lo..hi]))
+            *out = finish(variance);
+            continue;
         }
-    });
+        again += hi - lo;
+        if again > 16 * vs.len() {
+            return false;
+        }
+        *out = finish(variance_floats(&vs[lo..hi]));
+    }
+    true
 }
 
-/// `deriv`, `predict_linear`: the sums of the least-squares line slide; those of times alone are exact.
+/// `deriv`, `predict_linear`: the sums of the least-squares line slide; those of times alone are exact. False where
+/// they do not and going over each window would be too much work.
 fn trend(
     function: WindowFunction,
     ts: &[i64],
@@ -275,9 +349,12 @@ fn trend(
     plan: &SlidePlan<'_>,
     scratch: &mut SlideScratch,
     out: &mut [f64],
-) {
+) -> bool {
     let is_deriv = function == WindowFunction::Deriv;
     let slides = overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums);
+    if !slides && overlaps_much(vs, plan) {
+        return false;
+    }
     if slides {
         count_pairs(vs, &mut scratch.counts, |a, b| a != b);
         scratch.squares.clear();
@@ -307,29 +384,33 @@ fn trend(
             (0.0, vs[lo])
         } else {
             // x counts from the window's first sample, in milliseconds
-            let n = (hi - lo) as i128;
             let first = i128::from(ts[lo] - ts[0]);
             let (a, b) = (scratch.times[lo], scratch.times[hi]);
-            let sum_x = b.0 - a.0 - n * first;
-            let sum_x2 = b.1 - a.1 - 2 * first * (b.0 - a.0) + n * first * first;
-            let sum_y = scratch.sums[hi].less(scratch.sums[lo]);
-            let sum_xy = scratch.squares[hi].less(scratch.squares[lo]).less(sum_y.times(first as f64));
-            let covariance = sum_xy.times(n as f64).less(sum_y.times(sum_x as f64)).rounded();
-            let slope = covariance / (n * sum_x2 - sum_x * sum_x) as f64 * 1000.0;
-            let mean_x = (sum_x as f64 / n as f64 + (ts[lo] - at) as f64) / 1000.0;
-            (slope, sum_y.rounded() / n as f64 - slope * mean_x)
+            let n = (hi - lo) as i128;
+            let y = scratch.sums[hi].less(scratch.sums[lo]);
+            let sums = LineSums {
+                count: (hi - lo) as u64,
+                x: b.0 - a.0 - n * first,
+                x2: b.1 - a.1 - 2 * first * (b.0 - a.0) + n * first * first,
+                y,
+                xy: scratch.squares[hi].less(scratch.squares[lo]).less(y.times(first as f64)),
+            };
+            sums.line(ts[lo] - at)
         };
         *out = if is_deriv { slope } else { slope * plan.params[0][step] + value };
     }
+    true
 }
 
-/// Minimum or maximum: the queue holds the candidates of the window, best first. NaN only when there is no other.
+/// The least or greatest value, or what `value` makes of its position: the queue holds the candidates of the window,
+/// best first. NaN only when there is no other.
 fn extreme(
     vs: &[f64],
     bounds: &Bounds,
     queue: &mut VecDeque<u32>,
     out: &mut [f64],
-    better: impl Fn(f64, f64) -> bool,
+    beats: impl Fn(f64, f64) -> bool,
+    value: impl Fn(usize) -> f64,
 ) {
     queue.clear();
     let mut next = 0usize;
@@ -342,7 +423,7 @@ fn extreme(
         while next < hi {
             let v = vs[next];
             if !v.is_nan() {
-                while queue.back().is_some_and(|at| better(v, vs[*at as usize]) && v != vs[*at as usize]) {
+                while queue.back().is_some_and(|at| beats(v, vs[*at as usize])) {
                     queue.pop_back();
                 }
                 queue.push_back(next as u32);
@@ -350,8 +431,8 @@ fn extreme(
             next += 1;
         }
         *out = match queue.front() {
-            Some(at) => vs[*at as usize],
-            None if hi > lo => vs[hi - 1],
+            Some(at) => value(*at as usize),
+            None if hi > lo => value(hi - 1),
             None => ABSENT,
         };
     }

@@ -3,7 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::exec::{ABSENT, is_absent};
 
-const SLIDING: [WindowFunction; 22] = [
+const SLIDING: [WindowFunction; 24] = [
+    WindowFunction::TsOfMin,
+    WindowFunction::TsOfMax,
     WindowFunction::Deriv,
     WindowFunction::PredictLinear,
     WindowFunction::Rate,
@@ -68,6 +70,8 @@ fn slid(function: WindowFunction, ts: &[i64], vs: &[f64], ends: &[i64], range: i
         range_seconds: range as f64 / 1000.0,
         work: bounds.work(),
         eval: (ends.first().copied().unwrap_or(0), ends.get(1).map_or(1, |second| second - ends[0])),
+        ends: (ends.first().copied().unwrap_or(0), ends.get(1).map_or(0, |second| second - ends[0])),
+        range,
         params: &[vec![60.0; ends.len()]],
     };
     let mut out = vec![0.0; ends.len()];
@@ -139,6 +143,26 @@ proptest! {
         range in 200i64..400,
     ) {
         check(values, vec![3; 80], range, 5)?;
+    }
+
+    #[test]
+    fn what_has_no_formula_gives_the_same_where_windows_overlap_much(
+        values in proptest::collection::vec(value(), 0..80),
+        gaps in proptest::collection::vec(1i64..4, 80),
+        range in 150i64..400,
+        step in 1i64..4,
+    ) {
+        check(values, gaps, range, step)?;
+    }
+
+    #[test]
+    fn what_nearly_cancels_gives_the_same_where_windows_overlap_much(
+        values in proptest::collection::vec(0.0..1.0f64, 80),
+        range in 100i64..200,
+    ) {
+        // a first value far from all others, and many small distances
+        let values: Vec<f64> = values.iter().enumerate().map(|(i, v)| 1e4 * f64::from(i > 0) + v).collect();
+        check(values, vec![3; 80], range, 3)?;
     }
 
     #[test]
