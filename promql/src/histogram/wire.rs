@@ -118,8 +118,7 @@ pub(crate) fn put_histogram(h: &FloatHistogram, out: &mut Vec<u8>) {
 pub(crate) fn get_histogram(from: &mut Cursor<'_>) -> Result<FloatHistogram, Malformed> {
     let counter_reset_hint = CounterResetHint::from_wire(u64::from(from.u8()?));
     let schema = from.i32()?;
-    let [zero_threshold, zero_count, count, sum] =
-        [from.threshold()?, from.f64()?, from.f64()?, from.f64()?];
+    let [zero_threshold, zero_count, count, sum] = [from.threshold()?, from.f64()?, from.f64()?, from.f64()?];
     let (positive_spans, positive) = get_spans(from)?;
     let (negative_spans, negative) = get_spans(from)?;
     let (positive_buckets, negative_buckets) = (get_floats(from)?, get_floats(from)?);
