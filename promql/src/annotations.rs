@@ -287,8 +287,8 @@ impl Annotation {
 }
 
 /// The annotations of a query, each text once, in the order of their first appearance.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Annotations {
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Annotations {
     all: Vec<Annotation>,
 }
 
@@ -310,8 +310,44 @@ impl Annotations {
         self.all.iter().map(|a| a.to_note(text_offset)).collect()
     }
 
-    /// (warnings, infos).
-    pub(crate) fn to_text(&self, query: &str) -> (Vec<String>, Vec<String>) {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether each says the same wherever and how often it is noted.
+    pub fn are_plain(&self) -> bool {
+        self.all.iter().all(|a| a.detail == Detail::None)
+    }
+
+    /// Takes in those of other steps of the same query; false, and nothing is certain any more, when the two note
+    /// the same at different positions or one is not plain: only evaluating the steps together tells.
+    pub fn join(&mut self, other: &Annotations) -> bool {
+        if !self.are_plain() || !other.are_plain() {
+            return self.is_empty() && other.is_empty();
+        }
+        for annotation in &other.all {
+            match self.all.iter().find(|a| a.text == annotation.text && a.is_info == annotation.is_info) {
+                Some(known) if known.pos != annotation.pos => return false,
+                Some(_) => {}
+                None => self.all.push(annotation.clone()),
+            }
+        }
+        true
+    }
+
+    /// Whether all of them are among `others`.
+    pub fn are_among(&self, others: &Annotations) -> bool {
+        self.all.iter().all(|annotation| others.all.contains(annotation))
+    }
+
+    /// Bytes held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.all.iter().map(|a| a.text.len() + size_of::<Annotation>()).sum()
+    }
+
+    /// (warnings, infos) as shown for the query of this text.
+    pub fn to_text(&self, query: &str) -> (Vec<String>, Vec<String>) {
         let of = |is_info: bool| {
             self.all.iter().filter(|a| a.is_info == is_info).map(|a| a.to_text(query)).collect()
         };

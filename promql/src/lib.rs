@@ -15,6 +15,7 @@ mod kahan;
 mod memory_source;
 mod plan;
 
+pub use annotations::Annotations;
 pub use engine::{
     Answer, Engine, EngineOptions, Features, MatrixSeries, QueryError, QueryRequest, QueryStats, SampleValue,
     Value, VectorSample,
@@ -23,4 +24,4 @@ pub use engine_target::EngineTarget;
 pub use functions::fuzz_window_state;
 pub use histogram::fuzz_histogram_wire;
 pub use memory_source::MemorySource;
-pub use plan::{Rewrite, Rewrites};
+pub use plan::{Reach, Rewrite, Rewrites};

@@ -11,6 +11,7 @@ use runtime::Runtime;
 
 use crate::active::{ActiveQueries, ActiveQuery};
 use crate::admission::{Admission, Bounds};
+use crate::front::{Front, ResultCacheMetrics};
 use crate::metrics::{QueryMetrics, Recorder};
 use crate::status::StatusSource;
 
@@ -38,6 +39,8 @@ pub struct ApiLimits {
     pub entries_max: usize,
     /// Largest form in bytes.
     pub form_bytes_max: usize,
+    /// Most bytes of answers to range queries that are kept; 0: none are.
+    pub result_cache_bytes: u64,
     /// Most series one selector of a query may match; 0: no limit.
     pub series_max: usize,
 }
@@ -53,6 +56,7 @@ impl Default for ApiLimits {
             listings_waiting_max: 200,
             entries_max: 1_000_000,
             form_bytes_max: 10 << 20,
+            result_cache_bytes: 128 << 20,
             series_max: 0,
         }
     }
@@ -83,6 +87,7 @@ pub struct Api {
     pub(crate) status: Arc<dyn StatusSource>,
     pub(crate) limits: ApiLimits,
     pub(crate) queries: Admission,
+    pub(crate) front: Arc<Front>,
     pub(crate) listings: Admission,
     pub(crate) active: ActiveQueries,
     pub(crate) recorder: Recorder,
@@ -114,8 +119,10 @@ impl Api {
             tenant_waiting_max: 0,
             settings: None,
         });
+        let front = Front::new(runtime.clone(), engine.clone(), queries.clone(), limits.result_cache_bytes);
         Arc::new(Api {
             queries,
+            front,
             listings,
             runtime,
             engine,
@@ -136,6 +143,11 @@ impl Api {
         let refused = self.queries.refused();
         metrics.refused = [("overall", refused.overall), ("tenant", refused.of_tenant)].into();
         metrics
+    }
+
+    /// What became of range queries that could be answered from kept answers.
+    pub fn result_cache_metrics(&self) -> ResultCacheMetrics {
+        self.front.metrics()
     }
 
     /// The queries under way, oldest first.

@@ -95,6 +95,9 @@ pub(crate) struct ServeArgs {
     /// Most queries that run at once; more wait. [default: 20]
     #[arg(long = "query.max-concurrency", value_name = "COUNT")]
     pub(crate) query_max_concurrency: Option<usize>,
+    /// Most bytes of answers to range queries that are kept; 0: none are. [default: 134217728]
+    #[arg(long = "query.result-cache-bytes", value_name = "BYTES")]
+    pub(crate) query_result_cache_bytes: Option<u64>,
     /// How often to scrape our own metrics into the store; 0s: never. [default: 15s]
     #[arg(long = "self-scrape.interval", value_name = "DURATION")]
     pub(crate) self_scrape_interval: Option<String>,

@@ -142,6 +142,7 @@ struct QueryFile {
     max_waiting: Option<usize>,
     tenant_max_concurrency: Option<usize>,
     tenant_max_waiting: Option<usize>,
+    result_cache_bytes: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -255,6 +256,8 @@ pub(crate) struct Config {
     /// Of one tenant; 0: as many as of all.
     pub(crate) query_tenant_max_concurrency: usize,
     pub(crate) query_tenant_max_waiting: usize,
+    /// How many bytes of answers are kept.
+    pub(crate) query_result_cache_bytes: u64,
     /// How often our own metrics are stored; `None`: never.
     pub(crate) self_scrape_interval: Option<Duration>,
     /// What is switched on.
@@ -342,6 +345,10 @@ impl Config {
             query_max_waiting: file.query.max_waiting.unwrap_or(2_000),
             query_tenant_max_concurrency: file.query.tenant_max_concurrency.unwrap_or(0),
             query_tenant_max_waiting: file.query.tenant_max_waiting.unwrap_or(200),
+            query_result_cache_bytes: args
+                .query_result_cache_bytes
+                .or(file.query.result_cache_bytes)
+                .unwrap_or(128 << 20),
             self_scrape_interval: Some(
                 flag_duration("self-scrape.interval", &args.self_scrape_interval)?
                     .or(in_file(file.self_scrape.interval))
@@ -373,6 +380,7 @@ impl Config {
             ("query.lookback-delta", duration::format(self.lookback_delta)),
             ("query.max-concurrency", self.query_max_concurrency.to_string()),
             ("query.max-samples", self.query_max_samples.to_string()),
+            ("query.result-cache-bytes", self.query_result_cache_bytes.to_string()),
             ("query.timeout", duration::format(self.query_timeout)),
             ("self-scrape.interval", none_is_zero(self.self_scrape_interval)),
             ("storage.retention", none_is_zero(self.retention)),
@@ -394,7 +402,7 @@ impl Config {
              query_overlap: {overlap}\nquery:\n  lookback_delta: {lookback}\n  \
              timeout: {timeout}\n  max_samples: {samples}\n  max_concurrency: {concurrency}\n  \
              max_waiting: {waiting}\n  tenant_max_concurrency: {tenant_concurrency}\n  \
-             tenant_max_waiting: {tenant_waiting}\nlimits:\n  \
+             tenant_max_waiting: {tenant_waiting}\n  result_cache_bytes: {cache}\nlimits:\n  \
              series_per_tenant_max: {series}\n  out_of_order_time_window: {ooo}\n  \
              samples_per_second: {rate}\n  samples_burst: {burst}\n  labels_per_series_max: {names}\n  \
              label_name_bytes_max: {name_bytes}\n  label_value_bytes_max: {value_bytes}\n  \
@@ -414,6 +422,7 @@ impl Config {
             waiting = self.query_max_waiting,
             tenant_concurrency = self.query_tenant_max_concurrency,
             tenant_waiting = self.query_tenant_max_waiting,
+            cache = self.query_result_cache_bytes,
             series = l.series_per_tenant_max,
             ooo = duration::format(l.out_of_order_time_window),
             rate = l.samples_per_second,

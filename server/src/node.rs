@@ -121,6 +121,7 @@ impl Node {
                 queries_waiting_max: config.query_max_waiting,
                 tenant_queries_running_max: config.query_tenant_max_concurrency,
                 tenant_queries_waiting_max: config.query_tenant_max_waiting,
+                result_cache_bytes: config.query_result_cache_bytes,
                 ..ApiLimits::default()
             },
         });

@@ -59,7 +59,11 @@ pub(crate) fn readers(
         Box::new(move || of_distributor(&distributor)),
         Box::new(move || of_cluster(&cluster)),
         Box::new(move || of_ingester(&ingester)),
-        Box::new(move || of_querier(&api)),
+        Box::new(move || {
+            let mut readings = of_querier(&api);
+            readings.extend(of_result_cache(&api));
+            readings
+        }),
         Box::new(move || of_bucket(&catalogs)),
     ]
 }
@@ -265,6 +269,31 @@ fn of_querier(api: &Api) -> Vec<Reading> {
             "Queries refused because too many waited, in all or of their tenant.",
             "limit",
             m.refused.iter().map(|(limit, count)| ((*limit).to_owned(), *count)),
+        ),
+    ]
+}
+
+fn of_result_cache(api: &Api) -> Vec<Reading> {
+    let m = api.result_cache_metrics();
+    let named = |pairs: &[(&str, u64)]| {
+        pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Vec<_>>()
+    };
+    vec![
+        Reading::counters(
+            "result_cache_queries",
+            "Range queries by what was kept of them.",
+            "kept",
+            named(&[("all", m.hits), ("some", m.partial), ("none", m.misses), ("bypassed", m.bypassed)]),
+        ),
+        Reading::counter("result_cache_steps", "Steps that did not have to be evaluated.", m.steps_kept),
+        Reading::counter("result_cache_evictions", "Answers pushed out by others.", m.evictions),
+        Reading::gauge("result_cache_entries", "Answers kept.", m.entries),
+        Reading::gauge("result_cache_bytes", "Bytes they take.", m.bytes),
+        Reading::gauge("result_cache_bytes_max", "Bytes they may take.", m.bytes_max),
+        Reading::counter(
+            "querier_shared_queries",
+            "Queries answered by the evaluation of an equal one under way.",
+            m.shared,
         ),
     ]
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use model::{FloatHistogram, Labels, TimestampMs};
 
+use crate::annotations::Annotations;
+
 /// A float or a native histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SampleValue {
@@ -87,6 +89,8 @@ pub struct Answer {
     pub warnings: Vec<String>,
     /// What the user may want to know, likewise.
     pub infos: Vec<String>,
+    /// The same as `warnings` and `infos` but for what storage said, in a form that can be joined with others.
+    pub annotations: Annotations,
     /// What it cost.
     pub stats: QueryStats,
 }

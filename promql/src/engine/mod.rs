@@ -22,6 +22,7 @@ pub use options::{EngineOptions, Features, QueryRequest};
 use proto::Source;
 use runtime::Runtime;
 
+use crate::plan::Reach;
 use run::Run;
 
 /// How often a query is planned anew because data moved under it.
@@ -115,6 +116,18 @@ impl Engine {
             Ok(text) => text,
             Err(runtime::Elapsed) => Err(QueryError::Timeout("expression evaluation")),
         }
+    }
+
+    /// What the answer to a range query hangs on, whatever is stored. `None`: not known, so nothing of it can be kept.
+    pub fn reach(
+        &self,
+        source: Arc<dyn Source>,
+        request: QueryRequest,
+        start_ms: TimestampMs,
+        end_ms: TimestampMs,
+        step_ms: i64,
+    ) -> Option<Reach> {
+        Run::new(self, source, request, (start_ms, end_ms, step_ms.max(1))).reach()
     }
 
     async fn run(&self, run: Run<'_>) -> Result<Answer, QueryError> {

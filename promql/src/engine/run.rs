@@ -12,7 +12,7 @@ use super::{Answer, Engine, QueryError, QueryRequest, QueryStats, Value, finish,
 use crate::ast::{Expr, PosRange, ValueType};
 use crate::exec::{Grid, QueryContext, SeriesBatch, from_plan_error};
 use crate::parse::{ParseOptions, parse};
-use crate::plan::{Node, Planner};
+use crate::plan::{Node, Planner, Reach};
 
 /// A query and where its data is.
 pub(super) struct Run<'a> {
@@ -142,6 +142,15 @@ impl Run<'_> {
         }
     }
 
+    /// See [`Engine::reach`].
+    pub(super) fn reach(&self) -> Option<Reach> {
+        let expr = self.parse().ok()?;
+        let mut planner = self.planner(&expr);
+        let grid = self.grid(&planner).ok()?;
+        let node = self.root(&mut planner, &expr, grid).ok()?;
+        planner.reach(&expr, &node).ok()?
+    }
+
     pub(super) async fn answer(&self) -> Result<Answer, QueryError> {
         let began = self.engine.runtime.monotonic();
         let expr = self.parse()?;
@@ -182,7 +191,8 @@ impl Run<'_> {
                 }
             }
         };
-        let (mut warnings, infos) = query.annotations_as_text(&self.request.expr);
+        let annotations = query.annotations();
+        let (mut warnings, infos) = annotations.to_text(&self.request.expr);
         warnings.extend(query.warnings());
         stats.series = query.series();
         stats.samples_total = query.samples.total();
@@ -192,7 +202,7 @@ impl Run<'_> {
             .per_step()
             .map(|counts| counts.into_iter().enumerate().map(|(step, n)| (grid.at(step), n)).collect());
         stats.eval_time = began.elapsed().saturating_sub(stats.prepare_time + stats.select_time);
-        Ok(Answer { value, warnings, infos, stats })
+        Ok(Answer { value, warnings, infos, annotations, stats })
     }
 
     /// Runs a plan of one partition.

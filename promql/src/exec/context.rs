@@ -130,9 +130,9 @@ impl QueryContext {
         self.annotations.lock().to_notes(text_offset)
     }
 
-    /// Everything noted: (warnings, infos).
-    pub(crate) fn annotations_as_text(&self, query: &str) -> (Vec<String>, Vec<String>) {
-        self.annotations.lock().to_text(query)
+    /// Everything noted.
+    pub(crate) fn annotations(&self) -> Annotations {
+        self.annotations.lock().clone()
     }
 }
 

@@ -14,6 +14,7 @@ mod physical;
 mod push;
 mod scalar;
 mod selector;
+mod steps;
 mod subquery;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use node::{InfoNode, Node, ScalarArgs, SelectorSpec};
 pub(crate) use physical::{Builder, Prepared, Work};
 pub(crate) use push::{FragmentSpec, Part, PushDown};
 pub use push::{Rewrite, Rewrites};
+pub use steps::Reach;
 
 use crate::ast::{AtModifier, BinaryOp, Expr, PosRange, UnaryOp};
 use crate::engine::{EngineOptions, Features, QueryError};

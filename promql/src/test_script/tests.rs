@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use model::{Labels, TimestampMs};
 
 use super::*;
+use crate::annotations::Annotations;
 use crate::engine::{Answer, MatrixSeries, QueryStats, SampleValue, Value, VectorSample};
 
 type Canned = Box<dyn FnMut(&str, TimestampMs, bool) -> Result<Answer, String> + Send>;
@@ -50,7 +51,13 @@ fn run(
 }
 
 fn answer(value: Value) -> Result<Answer, String> {
-    Ok(Answer { value, warnings: vec![], infos: vec![], stats: QueryStats::default() })
+    Ok(Answer {
+        value,
+        warnings: vec![],
+        infos: vec![],
+        annotations: Annotations::default(),
+        stats: QueryStats::default(),
+    })
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {

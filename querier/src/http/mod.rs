@@ -46,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) dashboard: String,
     /// `Accept`.
     pub(crate) accept: String,
+    /// The client wants an answer for which nothing kept was used.
+    pub(crate) no_cache: bool,
 }
 
 /// Which base path a request came in by.
@@ -191,9 +193,17 @@ async fn open(api: &Api, request: Request, since: Moment) -> Result<Call, Result
     let form = Form::parse(&posted, parts.uri.query().unwrap_or(""));
     let dashboard = parts.headers.get("x-dashboard-uid").and_then(|v| v.to_str().ok()).unwrap_or("");
     let dashboard = dashboard.chars().take(DASHBOARD_CHARS_MAX).collect();
+    let no_cache = refuses_cache(&parts.headers) || matches!(form.get("nocache"), "1" | "true");
     let accept =
         parts.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
-    Ok(Call { tenant, form, path: parts.uri.path().to_owned(), since, dashboard, accept })
+    Ok(Call { tenant, form, path: parts.uri.path().to_owned(), since, dashboard, accept, no_cache })
+}
+
+/// `Cache-Control: no-store` or `no-cache`.
+fn refuses_cache(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(http::header::CACHE_CONTROL).into_iter().filter_map(|v| v.to_str().ok());
+    let mut directives = values.flat_map(|value| value.split(',')).map(str::trim);
+    directives.any(|d| d.eq_ignore_ascii_case("no-store") || d.eq_ignore_ascii_case("no-cache"))
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

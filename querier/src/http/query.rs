@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use promql::{Answer, QueryRequest, QueryStats, Value};
+use promql::{QueryStats, Value};
 
 use super::reply::shown;
 use super::time::{Time, parse_duration, parse_limit, parse_time, parse_time_parameter, quote};
 use super::tree::tree_json;
 use super::{Call, Reply};
+use crate::front::{Asked, Times};
 use crate::json::{AnswerWriter, Tail, write_float, write_seconds, write_string};
 use crate::{Api, ApiError, language};
 
@@ -18,12 +19,6 @@ const STEPS_MAX: i128 = 11_000;
 const SAMPLES_INLINE_MAX: usize = 2_000;
 /// What a listing or an answer says that `limit` cut.
 pub(super) const TRUNCATED: &str = "results truncated due to limit";
-
-/// When a query is evaluated.
-enum Times {
-    Instant(i64),
-    Range { start: i64, end: i64, step: i64 },
-}
 
 /// What both kinds of query take.
 struct Options {
@@ -107,29 +102,24 @@ async fn run(
         None => allowed,
     };
     let _listed = api.active.add(&call.tenant, endpoint, expr, call.since);
-    let queued = api.runtime.monotonic();
-    let _running = api
-        .runtime
-        .timeout(timeout, api.queries.enter(&call.tenant))
-        .await
-        .map_err(|_| ApiError::Timeout("query timed out in query queue".to_owned()))??;
-    let started = api.runtime.monotonic();
-    let waited = started.since(queued);
-    api.recorder.waited(waited);
-
-    let request = QueryRequest {
-        lookback_delta_ms: options.lookback_ms,
-        timeout: Some(timeout.saturating_sub(waited)),
+    let asked = Asked {
+        tenant: call.tenant.clone(),
+        expr: Arc::from(expr),
+        times,
+        lookback_ms: options.lookback_ms,
+        timeout,
         series_max: api.limits.series_max,
         per_step_stats: options.stats == "all",
-        ..QueryRequest::new(call.tenant.clone(), expr)
+        may_keep: options.stats.is_empty() && !call.no_cache,
     };
-    let source = (api.source)(&call.tenant);
-    let Answer { mut value, mut warnings, infos, stats } = match times {
-        Times::Instant(at) => api.engine.instant(source, request, at).await?,
-        Times::Range { start, end, step } => api.engine.range(source, request, start, end, step).await?,
-    };
-    api.recorder.answer(stats.samples_total, stats.series);
+    let began = api.runtime.monotonic();
+    let answered = api.front.answer((api.source)(&call.tenant), asked).await?;
+    let (stats, waited) = (&answered.stats, answered.waited);
+    let (mut warnings, infos) = (answered.warnings.clone(), answered.infos.clone());
+    api.recorder.waited(waited);
+    if answered.count() {
+        api.recorder.answer(stats.samples_total, stats.series);
+    }
     tracing::debug!(
         tenant = %call.tenant,
         endpoint,
@@ -137,10 +127,11 @@ async fn run(
         dashboard = call.dashboard,
         samples = stats.samples_total,
         series = stats.series,
-        seconds = started.elapsed().as_secs_f64(),
+        seconds = began.elapsed().as_secs_f64(),
         "query answered"
     );
 
+    let mut value = Arc::clone(&answered.value);
     if options.limit > 0 && truncate(&mut value, options.limit) {
         warnings.push(TRUNCATED.to_owned());
     }
@@ -154,19 +145,20 @@ async fn run(
     let mut tail =
         Tail { stats: Vec::new(), warnings: shown(warnings, "warning"), infos: shown(infos, "info") };
     if !options.stats.is_empty() {
-        write_stats(&mut tail.stats, &stats, waited, started.since(queued) + started.elapsed());
+        write_stats(&mut tail.stats, stats, waited, began.elapsed());
     }
     let large = sample_count(&value) > SAMPLES_INLINE_MAX;
     let writer = AnswerWriter::new(value, tail);
     Ok(if large { api.runtime.cpu(move || Reply::streamed(writer)).await } else { Reply::streamed(writer) })
 }
 
-fn truncate(value: &mut Value, limit: usize) -> bool {
-    match value {
-        Value::Vector(samples) if samples.len() > limit => samples.truncate(limit),
-        Value::Matrix(series) if series.len() > limit => series.truncate(limit),
+fn truncate(value: &mut Arc<Value>, limit: usize) -> bool {
+    let cut = match &**value {
+        Value::Vector(samples) if samples.len() > limit => Value::Vector(samples[..limit].to_vec()),
+        Value::Matrix(series) if series.len() > limit => Value::Matrix(series[..limit].to_vec()),
         _ => return false,
-    }
+    };
+    *value = Arc::new(cut);
     true
 }
 

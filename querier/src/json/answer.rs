@@ -19,7 +19,7 @@ pub(crate) struct Tail {
 
 /// Writes `{"status":"success","data":{"resultType":…,"result":…}}` in pieces.
 pub(crate) struct AnswerWriter {
-    value: Value,
+    value: Arc<Value>,
     tail: Tail,
     next: usize,
     done: bool,
@@ -27,7 +27,7 @@ pub(crate) struct AnswerWriter {
 }
 
 impl AnswerWriter {
-    pub(crate) fn new(value: Value, tail: Tail) -> Self {
+    pub(crate) fn new(value: Arc<Value>, tail: Tail) -> Self {
         AnswerWriter { value, tail, next: 0, done: false, stamps: Stamps::default() }
     }
 
@@ -39,7 +39,7 @@ impl AnswerWriter {
         let mut out = Vec::with_capacity(size.min(4096));
         if self.next == 0 {
             out.extend_from_slice(b"{\"status\":\"success\",\"data\":{\"resultType\":\"");
-            out.extend_from_slice(match &self.value {
+            out.extend_from_slice(match &*self.value {
                 Value::Scalar { .. } => b"scalar".as_slice(),
                 Value::String { .. } => b"string",
                 Value::Vector(_) => b"vector",
@@ -47,7 +47,7 @@ impl AnswerWriter {
             });
             out.extend_from_slice(b"\",\"result\":[");
         }
-        let finished = match &self.value {
+        let finished = match &*self.value {
             Value::Scalar { t, v } => {
                 write_seconds(&mut out, *t);
                 out.extend_from_slice(b",\"");
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     fn text(value: Value, tail: Tail, size: usize) -> String {
-        let mut writer = AnswerWriter::new(value, tail);
+        let mut writer = AnswerWriter::new(Arc::new(value), tail);
         let mut out = Vec::new();
         while let Some(piece) = writer.piece(size) {
             out.extend(piece);

@@ -6,6 +6,8 @@ mod endpoints;
 mod errors;
 mod federate;
 #[cfg(test)]
+mod front;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod live;
