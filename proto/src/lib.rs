@@ -7,6 +7,7 @@ mod append;
 mod changes;
 mod fragment;
 mod generated;
+mod remote_read;
 pub mod remote_write;
 mod select;
 mod wire;
@@ -21,6 +22,9 @@ pub use fragment::{
     Place, RunFragment, Shard, Span,
 };
 pub use generated::{exposition, prometheus, write_v2};
+pub use remote_read::{
+    ReadHints, ReadMatcher, ReadQuery, ReadRequest, ReadRequestError, decode_read_request, fuzz_read_request,
+};
 pub use select::{
     LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source,
     SourceError,

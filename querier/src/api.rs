@@ -43,6 +43,12 @@ pub struct ApiLimits {
     pub result_cache_bytes: u64,
     /// Most series one selector of a query may match; 0: no limit.
     pub series_max: usize,
+    /// Remote reads answered at a time.
+    pub remote_reads_running_max: usize,
+    /// Most samples one query of a remote read returns when it is not streamed; 0: no limit.
+    pub remote_read_samples_max: usize,
+    /// Bytes of one frame of a streamed remote read; a frame is larger by one chunk at most.
+    pub remote_read_frame_bytes: usize,
 }
 
 impl Default for ApiLimits {
@@ -58,6 +64,9 @@ impl Default for ApiLimits {
             form_bytes_max: 10 << 20,
             result_cache_bytes: 128 << 20,
             series_max: 0,
+            remote_reads_running_max: 10,
+            remote_read_samples_max: 50_000_000,
+            remote_read_frame_bytes: 1 << 20,
         }
     }
 }
@@ -89,6 +98,7 @@ pub struct Api {
     pub(crate) queries: Admission,
     pub(crate) front: Arc<Front>,
     pub(crate) listings: Admission,
+    pub(crate) remote_reads: Admission,
     pub(crate) active: ActiveQueries,
     pub(crate) recorder: Recorder,
 }
@@ -120,10 +130,19 @@ impl Api {
             settings: None,
         });
         let front = Front::new(runtime.clone(), engine.clone(), queries.clone(), limits.result_cache_bytes);
+        let remote_reads = Admission::new(Bounds {
+            what: "remote reads",
+            running_max: limits.remote_reads_running_max,
+            tenant_running_max: 0,
+            waiting_max: limits.listings_waiting_max,
+            tenant_waiting_max: 0,
+            settings: None,
+        });
         Arc::new(Api {
             queries,
             front,
             listings,
+            remote_reads,
             runtime,
             engine,
             source,

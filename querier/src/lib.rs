@@ -14,6 +14,7 @@ mod json;
 mod language;
 mod merge;
 mod metrics;
+mod read;
 mod render;
 mod status;
 

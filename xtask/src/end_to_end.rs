@@ -1,8 +1,9 @@
 //! The whole wiring of `deploy/`, without containers: node_exporter ← Prometheus 2.42 → us, blocks in MinIO.
 //!
 //! The same stream also goes to a Prometheus 3 (the judge of every answer) and to a second Epimetheus whose
-//! bucket is a folder (so that DuckDB and pyarrow can read it). Queries are asked of all, and must agree: with
-//! everything in memory, after `kill -9` and restart, and from blocks alone.
+//! bucket is a folder (so that DuckDB and pyarrow can read it); a further Prometheus 3 holds nothing and reads from us.
+//! Queries are asked of all, and must agree: with everything in memory, after `kill -9` and restart, and from blocks
+//! alone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -100,6 +101,9 @@ struct World {
     folder_port: u16,
     judge: Process,
     judge_port: u16,
+    /// A Prometheus 3 that holds nothing and reads from us.
+    reader: Process,
+    reader_port: u16,
     client: Process,
     client_port: u16,
     _exporter: Process,
@@ -137,8 +141,15 @@ impl World {
         ];
         let dir = tempfile::tempdir()?;
         let root = dir.path().to_owned();
-        let [exporter_port, minio_port, s3_port, folder_port, judge_port, client_port] =
-            [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
+        let [exporter_port, minio_port, s3_port, folder_port, judge_port, client_port, reader_port] = [
+            free_port()?,
+            free_port()?,
+            free_port()?,
+            free_port()?,
+            free_port()?,
+            free_port()?,
+            free_port()?,
+        ];
 
         std::fs::create_dir_all(root.join("minio/metrics"))?;
         let mut minio = Process::start(
@@ -175,6 +186,14 @@ impl World {
         judge.wait_ready(&format!("http://127.0.0.1:{judge_port}/-/ready"), START_LIMIT)?;
 
         std::fs::write(
+            root.join("reader.yml"),
+            format!("remote_read:\n- url: http://127.0.0.1:{s3_port}/api/v1/read\n  read_recent: true\n"),
+        )?;
+        let mut reader =
+            Process::start("reader", &root, &mut prometheus(&programs[1], &root, "reader", reader_port))?;
+        reader.wait_ready(&format!("http://127.0.0.1:{reader_port}/-/ready"), START_LIMIT)?;
+
+        std::fs::write(
             root.join("client.yml"),
             format!(
                 "global:\n  scrape_interval: 1s\nscrape_configs:\n\
@@ -203,6 +222,8 @@ impl World {
             folder_port,
             judge,
             judge_port,
+            reader,
+            reader_port,
             client,
             client_port,
             _exporter: exporter,
@@ -274,7 +295,12 @@ impl World {
             if let Some(what) = unexpected(&theirs, *expected) {
                 meaningless.push(format!("{path}: {what}"));
             }
-            for (name, port) in [("s3", self.s3_port), ("folder", self.folder_port)] {
+            let mut answers = vec![("s3", self.s3_port), ("folder", self.folder_port)];
+            // over remote read nobody asks for names and values
+            if path.starts_with("/api/v1/query") {
+                answers.push(("remote read", self.reader_port));
+            }
+            for (name, port) in answers {
                 let ours = http::get(&format!("http://127.0.0.1:{port}{path}"))?.json()?;
                 match difference(&ours, &theirs) {
                     None => agreed += 1,
@@ -370,6 +396,7 @@ impl World {
         self.ours_folder.terminate(START_LIMIT)?;
         let ours = start.elapsed() - clients;
         self.judge.terminate(START_LIMIT)?;
+        self.reader.terminate(START_LIMIT)?;
         self.minio.kill()?;
         Ok(format!("both ended within {} ms of SIGTERM", ours.as_millis()))
     }

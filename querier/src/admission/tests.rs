@@ -39,7 +39,7 @@ fn enter(admission: &Admission, tenant: &TenantId) -> Permit {
 }
 
 fn wait<'a>(admission: &'a Admission, tenant: &'a TenantId) -> Entering<'a> {
-    ask(admission, tenant).err().expect("no place is free")
+    ask(admission, tenant).expect_err("no place is free")
 }
 
 fn refusal(admission: &Admission, tenant: &TenantId) -> ApiError {

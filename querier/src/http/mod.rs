@@ -19,13 +19,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use http::HeaderMap;
 use model::TenantId;
 use runtime::Moment;
 
-use crate::{Api, ApiError};
+use crate::{Api, ApiError, read};
 pub(crate) use form::Form;
 pub(crate) use reply::Reply;
 pub(crate) use time::quote;
@@ -72,7 +72,9 @@ pub fn routes(api: Arc<Api>) -> Router {
             serve("federate", api, request, federate::federate, Reply::plain_error).await
         })
     };
+    let reads = || post(|State(api): State<Arc<Api>>, request: Request| remote_read(api, request));
     both.chain([("/federate".to_owned(), federation()), ("/prometheus/federate".to_owned(), federation())])
+        .chain([("/api/v1/read".to_owned(), reads()), ("/prometheus/api/v1/read".to_owned(), reads())])
         .fold(Router::new(), |router, (path, route)| router.route(&path, route))
         .with_state(api)
 }
@@ -210,6 +212,33 @@ fn is_form(headers: &HeaderMap) -> bool {
     let media_type = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let media_type = media_type.split(';').next().unwrap_or("").trim();
     media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// Reads the body of a remote read and answers it.
+async fn remote_read(api: Arc<Api>, request: Request) -> axum::response::Response {
+    let since = api.runtime.monotonic();
+    let mut counted = Counted { api: Arc::clone(&api), endpoint: "read", since, status: 499 };
+    let result = async {
+        let (parts, body) = request.into_parts();
+        let tenant = (api.tenant)(&parts.headers)
+            .map_err(|(status, text)| ApiError::Refused { status: status.as_u16(), text })?;
+        if !api.status.ready() {
+            return Ok(Reply::not_ready(api.status.stopping()).into_response(&api));
+        }
+        let body = axum::body::to_bytes(body, read::BODY_BYTES_MAX).await.map_err(|_| {
+            let most = read::BODY_BYTES_MAX;
+            ApiError::BadData(format!("the body cannot be read or is larger than {most} bytes"))
+        })?;
+        read::answer(Arc::clone(&api), tenant, body).await
+    };
+    let response = result.await.unwrap_or_else(|error| {
+        if matches!(error, ApiError::Internal(_)) {
+            tracing::error!(endpoint = "read", %error, "request failed");
+        }
+        Reply::plain_error(&error).into_response(&api)
+    });
+    counted.status = response.status().as_u16();
+    response
 }
 
 /// Answers before the server is ready: this is how one looks at what it waits for.

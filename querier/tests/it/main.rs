@@ -4,6 +4,7 @@
 mod endpoints;
 #[cfg(test)]
 mod errors;
+#[cfg(test)]
 mod federate;
 #[cfg(test)]
 mod front;
@@ -11,10 +12,16 @@ mod front;
 mod limits;
 #[cfg(test)]
 mod live;
+#[cfg(test)]
 mod live_federate;
 #[cfg(test)]
+mod live_remote_read;
+#[cfg(test)]
 mod prometheus;
+#[cfg(test)]
 mod queries;
+#[cfg(test)]
+mod remote_read;
 #[cfg(test)]
 mod store;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use model::Histogram;
 use proto::remote_write::{EncodeV2, SeriesToWrite, WireHistogram};
@@ -34,8 +34,6 @@ fn open_metrics(data: &[Series]) -> String {
 pub(crate) struct Prometheus {
     process: Child,
     port: u16,
-    /// Kept open: a closed log ends the process.
-    _log: std::io::Lines<BufReader<ChildStderr>>,
 }
 
 impl Drop for Prometheus {
@@ -45,10 +43,14 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    #[expect(clippy::disallowed_methods, reason = "files of another program")]
     pub(crate) fn start(binary: &Path, folder: &Path, data: &[Series]) -> Self {
+        Self::start_with(binary, folder, data, "")
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "files of another program, and its log")]
+    pub(crate) fn start_with(binary: &Path, folder: &Path, data: &[Series], config: &str) -> Self {
         std::fs::write(folder.join("data.om"), open_metrics(data)).unwrap();
-        std::fs::write(folder.join("config.yml"), "").unwrap();
+        std::fs::write(folder.join("config.yml"), config).unwrap();
         let made = Command::new(binary.with_file_name("promtool"))
             .args(["tsdb", "create-blocks-from", "openmetrics", "data.om", "data"])
             .current_dir(folder)
@@ -71,7 +73,9 @@ impl Prometheus {
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
         let ready = log.by_ref().map(Result::unwrap).find(|line| line.contains("Server is ready to receive"));
         assert!(ready.is_some(), "prometheus ended before it was ready");
-        Prometheus { process, port, _log: log }
+        // a log that nobody reads, or that is closed, stops the process
+        std::thread::spawn(move || log.map_while(Result::ok).count());
+        Prometheus { process, port }
     }
 
     /// Sends samples by remote write.
@@ -97,13 +101,18 @@ impl Prometheus {
             });
         }
         let body = snap::raw::Encoder::new().compress_vec(&request.finish()).unwrap();
+        let (status, text) = self.post("/api/v1/write", &body);
+        assert_eq!(status, 204, "{}", String::from_utf8_lossy(&text));
+    }
+
+    /// Posts a compressed message.
+    pub(crate) fn post(&self, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
         let head = format!(
-            "POST /api/v1/write HTTP/1.0\r\nHost: localhost\r\nContent-Encoding: snappy\r\nContent-Type: \
+            "POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Encoding: snappy\r\nContent-Type: \
              application/x-protobuf;proto=io.prometheus.write.v2.Request\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        let (status, text) = self.exchange(&[head.as_bytes(), &body].concat());
-        assert_eq!(status, 204, "{}", String::from_utf8_lossy(&text));
+        self.exchange(&[head.as_bytes(), body].concat())
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {

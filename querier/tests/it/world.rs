@@ -150,7 +150,7 @@ impl World {
         (status, bytes)
     }
 
-    fn exchange(&self, request: Request<Body>) -> (u16, HeaderMap, Vec<u8>) {
+    pub(crate) fn exchange(&self, request: Request<Body>) -> (u16, HeaderMap, Vec<u8>) {
         let router = self.router.clone();
         self.runtime.block_on(async move {
             let response = router.oneshot(request).await.unwrap();
