@@ -26,5 +26,5 @@ pub use front::ResultCacheMetrics;
 pub use http::{fuzz_form, fuzz_time, routes};
 pub use merge::{HeadsAndBlocks, MergedSource};
 pub use metrics::{EndpointMetrics, QueryMetrics, SECONDS_BOUNDS};
-pub use render::{Format, RenderError, Rendered, fuzz_render, render};
+pub use render::{Format, RenderError, Rendered, fuzz_render, render, render_listing};
 pub use status::{BuildInfo, NameCount, RuntimeInfo, StatusSource, TsdbStatus, WalReplay};

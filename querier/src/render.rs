@@ -127,6 +127,77 @@ pub fn render(body: &[u8], format: Format) -> Result<Rendered, RenderError> {
     Ok(Rendered { text, notes })
 }
 
+#[derive(Deserialize)]
+struct Listing {
+    status: String,
+    data: Option<Vec<Entry>>,
+    #[serde(rename = "errorType", default)]
+    error_type: String,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+/// A value of a label, or the labels of a series.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Text(String),
+    Labels(std::collections::BTreeMap<String, String>),
+}
+
+/// Renders a list of series or of label values.
+///
+/// # Errors
+/// When the server answered with an error, or with something else than a list.
+pub fn render_listing(body: &[u8], format: Format) -> Result<Rendered, RenderError> {
+    let listing: Listing =
+        serde_json::from_slice(body).map_err(|e| RenderError::Unreadable(e.to_string()))?;
+    if listing.status != "success" {
+        return Err(RenderError::Answered { error_type: listing.error_type, error: listing.error });
+    }
+    let entries = listing.data.unwrap_or_default();
+    let mut out = Vec::new();
+    if format == Format::Json {
+        out.push(b'[');
+    }
+    for (i, entry) in entries.iter().enumerate() {
+        match (format, entry) {
+            (Format::Promql, Entry::Text(text)) => out.extend_from_slice(text.as_bytes()),
+            (Format::Promql, Entry::Labels(labels)) => {
+                let pairs: Vec<String> = labels.iter().map(|(n, v)| format!("{n}={}", quote(v))).collect();
+                out.extend_from_slice(format!("{{{}}}", pairs.join(", ")).as_bytes());
+            }
+            (Format::Json, _) if i > 0 => out.push(b','),
+            (Format::Json, _) => {}
+        }
+        match (format, entry) {
+            (Format::Promql, _) => out.push(b'\n'),
+            (Format::Json, Entry::Text(text)) => write_string(&mut out, text),
+            (Format::Json, Entry::Labels(labels)) => write_map(&mut out, labels),
+        }
+    }
+    if format == Format::Json {
+        out.extend_from_slice(b"]\n");
+    }
+    let text = String::from_utf8(out).map_err(|e| RenderError::Unreadable(e.to_string()))?;
+    Ok(Rendered { text, notes: listing.warnings })
+}
+
+fn write_map(out: &mut Vec<u8>, labels: &std::collections::BTreeMap<String, String>) {
+    out.push(b'{');
+    for (i, (name, value)) in labels.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_string(out, name);
+        out.push(b':');
+        write_string(out, value);
+    }
+    out.push(b'}');
+}
+
 fn promql(data: &Data) -> Result<String, RenderError> {
     let lines: Vec<String> = match data {
         Data::Scalar(Point(t, v)) => vec![format!("scalar: {} @[{}]", number(v)?, plain(*t))],
@@ -349,6 +420,7 @@ fn write_histogram_point(
 /// Reads `data` as an answer and renders it; never panics.
 pub fn fuzz_render(data: &[u8]) {
     let _rendered = (render(data, Format::Promql), render(data, Format::Json));
+    let _listed = (render_listing(data, Format::Promql), render_listing(data, Format::Json));
 }
 
 #[cfg(test)]

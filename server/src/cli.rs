@@ -42,6 +42,9 @@ pub(crate) enum Command {
     /// Ask a running server.
     #[command(subcommand)]
     Query(QueryCommand),
+    /// Work on PromQL text.
+    #[command(subcommand)]
+    Promql(PromqlCommand),
     /// Look at the blocks in a bucket.
     #[command(subcommand)]
     Blocks(BlocksCommand),
@@ -163,6 +166,53 @@ pub(crate) enum QueryCommand {
         step: Option<String>,
         #[command(flatten)]
         common: QueryArgs,
+    },
+    /// List the series that match.
+    Series {
+        /// Server, such as http://127.0.0.1:9009
+        server: String,
+        /// Series selector; may be given several times.
+        #[arg(long = "match", value_name = "SELECTOR", required = true)]
+        matches: Vec<String>,
+        #[command(flatten)]
+        times: TimesArgs,
+        #[command(flatten)]
+        common: QueryArgs,
+    },
+    /// List the values of a label.
+    Labels {
+        /// Server, such as http://127.0.0.1:9009
+        server: String,
+        /// The label's name.
+        name: String,
+        /// Series selector; may be given several times. [default: all series]
+        #[arg(long = "match", value_name = "SELECTOR")]
+        matches: Vec<String>,
+        #[command(flatten)]
+        times: TimesArgs,
+        #[command(flatten)]
+        common: QueryArgs,
+    },
+}
+
+/// Between which times a listing looks.
+#[derive(Debug, Args)]
+pub(crate) struct TimesArgs {
+    /// Start: RFC 3339 or Unix seconds. [default: 9999 hours ago]
+    #[arg(long)]
+    pub(crate) start: Option<String>,
+    /// End: RFC 3339 or Unix seconds. [default: in 9999 hours]
+    #[arg(long)]
+    pub(crate) end: Option<String>,
+}
+
+/// Works on PromQL text.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PromqlCommand {
+    /// Print an expression laid out.
+    Format {
+        /// PromQL expression; `-`: read it from standard input.
+        expr: String,
     },
 }
 

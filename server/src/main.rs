@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         None => commands::serve::run(&cli.serve),
         Some(Command::Serve(args)) => commands::serve::run(&args),
         Some(Command::Query(query)) => commands::query::run(&query),
+        Some(Command::Promql(promql)) => commands::promql::run(&promql),
         Some(Command::Blocks(blocks)) => commands::blocks::run(&blocks),
         Some(Command::Test(test)) => commands::test_promql::run(&test),
         Some(Command::Wal(wal)) => commands::wal::run(&wal),

@@ -90,3 +90,21 @@ proptest! {
         fuzz_render(&body);
     }
 }
+
+#[test]
+fn listings_have_a_line_per_entry() {
+    let body = br#"{"status":"success","data":[{"b":"x\"","__name__":"up"},{}],"warnings":["w"]}"#;
+    let lines = render_listing(body, Format::Promql).unwrap();
+    assert_eq!(
+        (&*lines.text, &*lines.notes),
+        ("{__name__=\"up\", b=\"x\\\"\"}\n{}\n", &["w".to_owned()][..])
+    );
+    let json = render_listing(body, Format::Json).unwrap();
+    assert_eq!(json.text, "[{\"__name__\":\"up\",\"b\":\"x\\\"\"},{}]\n");
+    let values = br#"{"status":"success","data":["a","<b>"]}"#;
+    assert_eq!(render_listing(values, Format::Promql).unwrap().text, "a\n<b>\n");
+    assert_eq!(render_listing(values, Format::Json).unwrap().text, "[\"a\",\"\\u003cb\\u003e\"]\n");
+    assert_eq!(render_listing(br#"{"status":"success","data":[]}"#, Format::Json).unwrap().text, "[]\n");
+    let error = br#"{"status":"error","errorType":"bad_data","error":"no"}"#;
+    assert_eq!(render_listing(error, Format::Json).unwrap_err().to_string(), "query error: bad_data: no");
+}

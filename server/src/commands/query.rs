@@ -1,4 +1,4 @@
-//! `epimetheus query instant|range`: asks a running server and prints the answer as promtool does.
+//! `epimetheus query instant|range|series|labels`: asks a running server and prints the answer as promtool does.
 
 use std::process::ExitCode;
 
@@ -6,11 +6,13 @@ use anyhow::{Context, Result, bail};
 use querier::Format;
 use runtime::Runtime;
 
-use crate::cli::{OutputFormat, QueryArgs, QueryCommand};
+use crate::cli::{OutputFormat, QueryArgs, QueryCommand, TimesArgs};
 use crate::duration;
 
 /// Points of a range query that names no step.
 const STEPS: f64 = 250.0;
+/// How far listings look both ways when they are told no times.
+const LISTING_SECONDS: f64 = 9999.0 * 3600.0;
 
 /// Runs the command.
 pub(crate) fn run(command: &QueryCommand) -> Result<ExitCode> {
@@ -18,12 +20,49 @@ pub(crate) fn run(command: &QueryCommand) -> Result<ExitCode> {
     runtime.block_on(ask(&runtime, command))
 }
 
+/// A question as a request.
+struct Question<'a> {
+    server: &'a str,
+    common: &'a QueryArgs,
+    /// Below the server's address.
+    path: Vec<&'a str>,
+    form: Vec<(&'static str, String)>,
+    /// Of a listing the answer has another shape.
+    listing: bool,
+}
+
 async fn ask(runtime: &Runtime, command: &QueryCommand) -> Result<ExitCode> {
-    let now = now_seconds(runtime);
-    let (server, path, form, common) = match command {
+    let question = question(now_seconds(runtime), command)?;
+    let body = send(&question).await?;
+    let format = match question.common.format {
+        OutputFormat::Promql => Format::Promql,
+        OutputFormat::Json => Format::Json,
+    };
+    let rendered = match question.listing {
+        true => querier::render_listing(&body, format),
+        false => querier::render(&body, format),
+    };
+    match rendered {
+        Ok(rendered) => {
+            print!("{}", rendered.text);
+            for note in rendered.notes {
+                eprintln!("{note}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn question(now: f64, command: &QueryCommand) -> Result<Question<'_>> {
+    Ok(match command {
         QueryCommand::Instant { server, expr, time, common } => {
             let time = time.clone().unwrap_or_else(|| now.to_string());
-            (server, "api/v1/query", vec![("query", expr.clone()), ("time", time)], common)
+            let form = vec![("query", expr.clone()), ("time", time)];
+            Question { server, common, path: vec!["query"], form, listing: false }
         }
         QueryCommand::Range { server, expr, start, end, step, common } => {
             let end_seconds = end.as_deref().map_or(Ok(now), seconds)?;
@@ -44,37 +83,47 @@ async fn ask(runtime: &Runtime, command: &QueryCommand) -> Result<ExitCode> {
                 ("end", end_seconds.to_string()),
                 ("step", step.to_string()),
             ];
-            (server, "api/v1/query_range", form, common)
+            Question { server, common, path: vec!["query_range"], form, listing: false }
         }
-    };
-    let body = post(server, path, &form, common).await?;
-    let format = match common.format {
-        OutputFormat::Promql => Format::Promql,
-        OutputFormat::Json => Format::Json,
-    };
-    match querier::render(&body, format) {
-        Ok(rendered) => {
-            print!("{}", rendered.text);
-            for note in rendered.notes {
-                eprintln!("{note}");
-            }
-            Ok(ExitCode::SUCCESS)
+        QueryCommand::Series { server, matches, times, common } => {
+            let form = listing_form(now, matches, times)?;
+            Question { server, common, path: vec!["series"], form, listing: true }
         }
-        Err(error) => {
-            eprintln!("{error}");
-            Ok(ExitCode::FAILURE)
+        QueryCommand::Labels { server, name, matches, times, common } => {
+            let form = listing_form(now, matches, times)?;
+            Question { server, common, path: vec!["label", name, "values"], form, listing: true }
         }
-    }
+    })
+}
+
+fn listing_form(now: f64, matches: &[String], times: &TimesArgs) -> Result<Vec<(&'static str, String)>> {
+    let start = times.start.as_deref().map_or(Ok(now - LISTING_SECONDS), seconds)?;
+    let end = times.end.as_deref().map_or(Ok(now + LISTING_SECONDS), seconds)?;
+    let mut form = vec![("start", start.to_string()), ("end", end.to_string())];
+    form.extend(matches.iter().map(|selector| ("match[]", selector.clone())));
+    Ok(form)
 }
 
 /// Sends the form; the body of the answer, whatever its status.
-async fn post(server: &str, path: &str, form: &[(&str, String)], common: &QueryArgs) -> Result<Vec<u8>> {
+async fn send(question: &Question<'_>) -> Result<Vec<u8>> {
     // A second installation is refused and harmless.
     let _installed = rustls::crypto::ring::default_provider().install_default();
+    let server = question.server;
     let base = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
-    let url = format!("{}/{path}", base.trim_end_matches('/'));
-    let mut request = reqwest::Client::new().post(&url).form(form);
-    if let Some(tenant) = &common.tenant {
+    let mut url = reqwest::Url::parse(&base).with_context(|| format!("`{server}` is no server"))?;
+    match url.path_segments_mut() {
+        Ok(mut segments) => {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(&question.path);
+        }
+        Err(()) => bail!("`{server}` is no server"),
+    }
+    let client = reqwest::Client::new();
+    // values of labels are only told to GET
+    let mut request = match question.path.len() {
+        1 => client.post(url.clone()).form(&question.form),
+        _ => client.get(url.clone()).query(&question.form),
+    };
+    if let Some(tenant) = &question.common.tenant {
         request = request.header(crate::tenant::TENANT_HEADER, tenant);
     }
     let answer = request.send().await.with_context(|| format!("cannot reach {url}"))?;
