@@ -140,6 +140,13 @@ impl Ingester {
         heads.map(|head| head.read().floor).max().unwrap_or(TimestampMs::MIN)
     }
 
+    /// Every sample of `tenant` before this time that is stored at all is in published blocks: the first that is not
+    /// lies here or later. `TimestampMs::MAX` when blocks hold everything. Look at it *before* the catalog.
+    pub fn blocks_until(&self, tenant: &TenantId) -> TimestampMs {
+        let heads = self.inner.groups.iter().filter_map(|group| group.heads.get(tenant));
+        heads.map(|head| head.read().unpublished_from()).min().unwrap_or(TimestampMs::MAX)
+    }
+
     /// The published blocks whose every sample the heads still hold: a reader that selects from the heads
     /// first and looks here after can leave them out.
     pub fn held_blocks(&self, tenant: &TenantId) -> BTreeSet<BlockId> {

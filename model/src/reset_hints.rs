@@ -8,6 +8,16 @@ use std::sync::Arc;
 use crate::{CounterResetHint, FloatHistogram, SampleBatch, Span, TimestampMs};
 
 impl SampleBatch {
+    /// Per series its last sample, where that is a histogram.
+    pub fn last_histograms(&self) -> Vec<Option<Arc<FloatHistogram>>> {
+        let last = |i: usize| {
+            let point = self.histograms_of(i).last()?;
+            let is_last = self.timestamps_of(i).last().is_none_or(|t| *t < point.t);
+            is_last.then(|| Arc::clone(&point.h))
+        };
+        (0..self.series.len()).map(last).collect()
+    }
+
     /// Sets the hints of all histograms from what they follow on in their series, whatever they were written
     /// with: a gauge stays one; a histogram that goes on with the counter before it, without a float between,
     /// is no reset; of others nothing is known.
@@ -15,9 +25,19 @@ impl SampleBatch {
         self.hint_counter_resets_after(&[]);
     }
 
+    /// The same for what several readers found, each of which set the hints of its own part: those of the first
+    /// histograms stay, unless `before` knows better.
+    pub fn hint_counter_resets_of_merged(&mut self, before: &[Option<Arc<FloatHistogram>>]) {
+        self.hint(before, true);
+    }
+
     /// The same, where it is known which histogram comes next before those of a series, without a float
     /// between: `before` has one entry per series, or is shorter.
     pub fn hint_counter_resets_after(&mut self, before: &[Option<Arc<FloatHistogram>>]) {
+        self.hint(before, false);
+    }
+
+    fn hint(&mut self, before: &[Option<Arc<FloatHistogram>>], keeps_first: bool) {
         if self.histograms.is_empty() {
             return;
         }
@@ -34,6 +54,7 @@ impl SampleBatch {
                 let goes_on = match (before.last(), earlier) {
                     (Some(p), _) => !is_any_between(floats, p.t, point.t) && goes_on(&p.h, &point.h),
                     (None, Some(h)) => floats.first().is_none_or(|t| *t > point.t) && goes_on(h, &point.h),
+                    (None, None) if keeps_first => continue,
                     (None, None) => false,
                 };
                 let hint = match point.h.counter_reset_hint {

@@ -255,6 +255,9 @@ pub(crate) enum TestCommand {
         /// Load the data through the whole server (remote write, heads, blocks) instead of from memory.
         #[arg(long)]
         storage: bool,
+        /// How the data is cut, with --storage; a random number when not given.
+        #[arg(long)]
+        seed: Option<u64>,
         /// Print every failed evaluation.
         #[arg(long, short)]
         verbose: bool,

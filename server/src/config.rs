@@ -262,6 +262,8 @@ pub(crate) struct Config {
     pub(crate) self_scrape_interval: Option<Duration>,
     /// What is switched on.
     pub(crate) features: Vec<String>,
+    /// Data groups of the node: a constant of the wiring, no setting.
+    pub(crate) data_groups: u32,
     /// Limits of every tenant.
     pub(crate) limits: Limits,
     /// Least severe messages to log.
@@ -327,6 +329,7 @@ impl Config {
             });
         }
         Ok(Config {
+            data_groups: 1,
             data_dir,
             bucket,
             http_listen,

@@ -76,6 +76,7 @@ impl Node {
             &cluster,
             Arc::clone(&catalogs),
             IngesterConfig {
+                groups: config.data_groups,
                 query_overlap: config.query_overlap,
                 limits: readings::limits_of(&config),
                 ..IngesterConfig::default()
@@ -91,7 +92,8 @@ impl Node {
             &BlockSourceOptions::default(),
         ));
         let (holder, selected) = (ingester.clone(), Arc::clone(&blocks));
-        let sources = Sources(Arc::new(HeadsAndBlocks::new(
+        let (heads_from, blocks_until, others) = (ingester.clone(), ingester.clone(), Arc::clone(&blocks));
+        let both = HeadsAndBlocks::new(
             Arc::new(ingester.source()),
             blocks,
             move |tenant| holder.held_blocks(tenant),
@@ -99,6 +101,15 @@ impl Node {
                 let blocks = Arc::clone(&selected);
                 Box::pin(async move { blocks.select_except(&request, &held).await })
             },
+        );
+        let sources = Sources(Arc::new(both.with_seams(
+            move |tenant| {
+                // what heads hold now they held when they were asked
+                let (floor, held) = (heads_from.head_min_time(&tenant), heads_from.held_blocks(&tenant));
+                let blocks = Arc::clone(&others);
+                Box::pin(async move { Ok(floor.max(blocks.end_except(&tenant, &held).await?)) })
+            },
+            move |tenant| blocks_until.blocks_until(tenant),
         )));
 
         let engine = Engine::new(runtime.clone(), engine_options(&config)?);

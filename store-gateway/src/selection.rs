@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use block::{BlockReader, BlockSelection};
 use futures::future::try_join_all;
-use model::{FloatHistogram, SampleBatch, TimeRange};
+use model::{SampleBatch, TimeRange};
 use proto::{SelectedSeries, Selection, SourceError};
 use runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -115,16 +115,6 @@ impl MergedSelection {
     }
 }
 
-/// Per series its last sample, where that is a histogram.
-fn last_histograms(batch: &SampleBatch) -> Vec<Option<Arc<FloatHistogram>>> {
-    let last = |i: usize| {
-        let point = batch.histograms_of(i).last()?;
-        let is_last = batch.timestamps_of(i).last().is_none_or(|t| *t < point.t);
-        is_last.then(|| Arc::clone(&point.h))
-    };
-    (0..batch.series.len()).map(last).collect()
-}
-
 #[async_trait]
 impl Selection for MergedSelection {
     fn series(&self) -> &[SelectedSeries] {
@@ -141,7 +131,7 @@ impl Selection for MergedSelection {
             } else {
                 self.read_times(range, earlier).await?
             };
-            batch.hint_counter_resets_after(&last_histograms(&earlier));
+            batch.hint_counter_resets_after(&earlier.last_histograms());
         }
         Ok(batch)
     }

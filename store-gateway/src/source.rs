@@ -9,7 +9,7 @@ use block::{
     BlockCache, BlockCacheOptions, BlockError, BlockMeta, BlockReader, BlockSelection, Catalogs, Edit,
 };
 use futures::{StreamExt, TryStreamExt};
-use model::{BlockId, Exemplar, Labels, Matcher, Metadata, SeriesId, TenantId, TimeRange};
+use model::{BlockId, Exemplar, Labels, Matcher, Metadata, SeriesId, TenantId, TimeRange, TimestampMs};
 use proto::{
     DataChanges, DataVersion, LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection,
     SeriesExemplars, Source, SourceError,
@@ -128,6 +128,21 @@ impl BlockSource {
             bounds: Arc::clone(&self.bounds),
             damage: Arc::clone(&self.damage),
         }))
+    }
+
+    /// Behind the last sample of all blocks but those in `except`, damaged ones included; `TimestampMs::MIN` when
+    /// there are none.
+    pub async fn end_except(
+        &self,
+        tenant: &TenantId,
+        except: &BTreeSet<BlockId>,
+    ) -> Result<TimestampMs, SourceError> {
+        let catalog = self.catalogs.get(tenant).await.map_err(|e| source_error(&e))?;
+        let state = catalog.state();
+        let live = state.live.iter().map(|meta| (meta.block, meta.max_t));
+        let aside = state.set_aside.values().map(|retired| (retired.meta.block, retired.meta.max_t));
+        let others = live.chain(aside).filter(|(block, _)| !except.contains(block));
+        Ok(others.map(|(_, max_t)| max_t.saturating_add(1)).max().unwrap_or(TimestampMs::MIN))
     }
 
     /// The live blocks of a tenant that have anything in `range`, and warnings about those left out.

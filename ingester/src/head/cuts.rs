@@ -143,6 +143,20 @@ impl TenantHead {
             .fold(self.frozen_until, TimestampMs::min)
     }
 
+    /// Where the first sample may lie that is in no published block; `TimestampMs::MAX` when all are.
+    pub(crate) fn unpublished_from(&self) -> TimestampMs {
+        let in_order = if self.max_t < self.frozen_until {
+            self.pending_cuts().map(|cut| cut.in_order.start).min().unwrap_or(TimestampMs::MAX)
+        } else if self.frozen_until == TimestampMs::MIN {
+            self.oldest().unwrap_or(TimestampMs::MAX)
+        } else {
+            self.floor_max()
+        };
+        let frozen = self.pending_cuts().map(|cut| cut.window);
+        let late = self.late.keys().copied();
+        frozen.chain(late).fold(in_order, TimestampMs::min)
+    }
+
     /// Lets go of published samples before `floor`, and of series without samples since the floor before.
     pub(crate) fn drop_before(&mut self, floor: TimestampMs) {
         let floor = floor.min(self.floor_max()).max(self.floor);

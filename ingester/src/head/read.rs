@@ -69,6 +69,9 @@ struct GroupTimes {
     batch_vector: Option<usize>,
 }
 
+/// How far before its range a read looks for the histogram that the first one follows.
+const EARLIER_MS: i64 = 10 * 60_000;
+
 impl TenantHead {
     /// Collects what `references` have in order inside `range`, and the late samples wanted.
     pub(crate) fn prepare_read(
@@ -76,6 +79,16 @@ impl TenantHead {
         references: impl Iterator<Item = u32>,
         range: TimeRange,
         late: LateWanted<'_>,
+    ) -> SeriesRead {
+        self.prepare(references, range, late, true)
+    }
+
+    fn prepare(
+        &self,
+        references: impl Iterator<Item = u32>,
+        range: TimeRange,
+        late: LateWanted<'_>,
+        wants_before: bool,
     ) -> SeriesRead {
         let mut read = SeriesRead { range, groups: Vec::new(), series: Vec::new(), open_values: Vec::new() };
         let (late_heads, late_range): (SmallVec<[&LateHead; 4]>, _) = match late {
@@ -117,10 +130,30 @@ impl TenantHead {
                 if flags & HAS_LATE != 0 {
                     read_late(&late_heads, reference, late_range, &mut series);
                 }
+                let is_unknown = !series.histograms.is_empty() && series.histogram_before.is_none();
+                if wants_before && is_unknown {
+                    series.histogram_before = self.histogram_shortly_before(reference, range.start);
+                }
             }
             read.series.push(series);
         }
         read
+    }
+
+    /// The last sample of a series shortly before `t`, where that is a histogram: for series that have floats, late
+    /// samples or former homes, of which one cannot tell at a glance.
+    fn histogram_shortly_before(&self, reference: u32, t: TimestampMs) -> Option<StoredHistogram> {
+        let range = TimeRange { start: t.saturating_sub(EARLIER_MS).max(self.floor), end: t };
+        let row = self.series.row_of(reference)?;
+        let is_simple = self.series.flags[row as usize] & (HAS_STINTS | HAS_LATE) == 0;
+        if range.is_empty() || (is_simple && self.series.home[row as usize].group == NONE) {
+            return None;
+        }
+        let read = self.prepare(std::iter::once(reference), range, LateWanted::Range(range), false);
+        let floats = read.decode()?;
+        let newest_float = floats.timestamps_of(0).last().copied();
+        let newest = read.series.first()?.histograms.last()?.clone();
+        newest_float.is_none_or(|float| float < newest.t).then_some(newest)
     }
 
     fn prepare_part<'a>(

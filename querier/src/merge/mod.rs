@@ -4,6 +4,7 @@
 //! source named first wins. All sources must answer: an answer that lacks a source would be wrong silently.
 
 mod heads_and_blocks;
+mod hinted;
 mod lists;
 mod samples;
 mod selection;

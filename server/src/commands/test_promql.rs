@@ -1,8 +1,8 @@
 //! `epimetheus test promql`: runs scripts of Prometheus's test language and counts evaluations.
 //!
 //! Plainly, the data lies in memory beside the engine. With `--storage` it takes the whole way: remote write
-//! 2.0 through the distributor, the log and the heads, with blocks cut between loads, and every evaluation
-//! reads heads and blocks merged.
+//! 2.0 through the distributor, the log and the heads of several groups, in parts of random size of which some come
+//! late, with blocks cut between them; every evaluation is pushed down to heads and blocks as far as it goes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,18 +24,19 @@ use crate::node::Node;
 
 /// Runs the command; succeeds when every evaluation does.
 pub(crate) fn run(command: &TestCommand) -> Result<ExitCode> {
-    let TestCommand::Promql { storage, verbose, paths } = command;
+    let TestCommand::Promql { storage, seed, verbose, paths } = command;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = tokio.block_on(run_all(*storage, *verbose, paths))?;
+    let report = tokio.block_on(run_all(*storage, *seed, *verbose, paths))?;
     println!("{} passed, {} failed", report.passed, report.failures.len());
     Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run_all(storage: bool, verbose: bool, paths: &[PathBuf]) -> Result<Report> {
+async fn run_all(storage: bool, seed: Option<u64>, verbose: bool, paths: &[PathBuf]) -> Result<Report> {
     let runtime = Runtime::real();
+    let seed = seed.unwrap_or_else(|| runtime.random_u64() >> 32);
     let folder = temporary_folder(&runtime)?;
     let mut target: Box<dyn ScriptTarget> = if storage {
-        Box::new(StorageTarget::start(&runtime, &folder).await?)
+        Box::new(StorageTarget::start(&runtime, &folder, seed).await?)
     } else {
         Box::new(EngineTarget::new(runtime.clone()))
     };
@@ -54,6 +55,9 @@ async fn run_all(storage: bool, verbose: bool, paths: &[PathBuf]) -> Result<Repo
         total.merge(report);
     }
     drop(target);
+    if storage {
+        println!("data was cut with --seed {seed}");
+    }
     runtime.disk().remove_dir_all(&folder)?;
     Ok(total)
 }
@@ -98,11 +102,17 @@ struct StorageTarget {
     node: Arc<Node>,
     tenant: TenantId,
     tenants: u32,
-    loads: u32,
+    /// State of a generator of numbers; never 0.
+    dice: u64,
 }
 
+/// Data groups of the node that scripts run on.
+const GROUPS: u32 = 3;
+/// Most parts a load is written in.
+const PARTS_MAX: u64 = 4;
+
 impl StorageTarget {
-    async fn start(runtime: &Runtime, folder: &Path) -> Result<Self> {
+    async fn start(runtime: &Runtime, folder: &Path, seed: u64) -> Result<Self> {
         let args = ServeArgs {
             data_dir: Some(folder.to_owned()),
             multi_tenancy: true,
@@ -111,32 +121,42 @@ impl StorageTarget {
             self_scrape_interval: Some("0s".to_owned()),
             ..ServeArgs::default()
         };
-        let node = Node::start(Config::load(&args)?, runtime.clone(), Shutdown::new()).await?;
+        let config = Config { data_groups: GROUPS, ..Config::load(&args)? };
+        let node = Node::start(config, runtime.clone(), Shutdown::new()).await?;
         let options = EngineOptions { features: Features::of_test_scripts(), ..EngineOptions::default() };
         let engine = Engine::new(runtime.clone(), options);
-        Ok(StorageTarget { engine, node, tenant: TenantId::new("script-0")?, tenants: 0, loads: 0 })
+        Ok(StorageTarget {
+            engine,
+            node,
+            tenant: TenantId::new("script-0")?,
+            tenants: 0,
+            dice: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+        })
     }
 }
 
 #[async_trait]
 impl ScriptTarget for StorageTarget {
     async fn load(&mut self, series: &[LoadedSeries]) -> Result<(), String> {
-        // In two halves, with a cut between them at every second load: part in blocks, part in the head.
-        self.loads += 1;
-        for second in [false, true] {
-            let body = encode(series, second);
+        let mut parts = self.parts();
+        // a later part that comes first makes the earlier ones late
+        let first = self.below(parts.len() as u64) as usize;
+        parts.rotate_left(first);
+        for part in parts {
             let request = PushRequest {
                 tenant: self.tenant.clone(),
                 content_type: Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"),
                 content_encoding: Some("snappy"),
-                body: Bytes::from(body),
+                body: Bytes::from(encode(series, &part)),
             };
             let answer = self.node.distributor.push(request).await;
             if answer.status != 204 {
                 return Err(format!("push answered {}: {}", answer.status, answer.body));
             }
-            if !second && self.loads.is_multiple_of(2) {
-                self.node.flush(self.loads.is_multiple_of(4)).await.map_err(|e| e.to_string())?;
+            match self.below(4) {
+                0 => self.node.flush(true).await.map_err(|e| e.to_string())?,
+                1 => self.node.flush(false).await.map_err(|e| e.to_string())?,
+                _ => {}
             }
         }
         Ok(())
@@ -167,13 +187,35 @@ impl ScriptTarget for StorageTarget {
     }
 }
 
-/// The first or the second half of every series' samples as a compressed request of version 2.0.
-fn encode(series: &[LoadedSeries], second: bool) -> Vec<u8> {
+/// A part of every series' samples: from and to, as shares of all of them.
+type Share = std::ops::Range<f64>;
+
+impl StorageTarget {
+    /// A number below `most` (xorshift64).
+    fn below(&mut self, most: u64) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        (self.dice >> 11) % most
+    }
+
+    /// Cuts at random places.
+    fn parts(&mut self) -> Vec<Share> {
+        let count = self.below(PARTS_MAX);
+        let mut cuts: Vec<f64> = (0..count).map(|_| self.below(1_000) as f64 / 1_000.0).collect();
+        cuts.push(0.0);
+        cuts.sort_by(f64::total_cmp);
+        let ends = cuts.iter().skip(1).copied().chain([1.0]);
+        cuts.iter().zip(ends).map(|(start, end)| *start..end).collect()
+    }
+}
+
+/// A part of every series' samples as a compressed request of version 2.0.
+fn encode(series: &[LoadedSeries], share: &Share) -> Vec<u8> {
     let mut request = EncodeV2::default();
     for one in series {
-        let middle = one.samples.len() / 2;
-        let half = if second { &one.samples[middle..] } else { &one.samples[..middle] };
-        let (floats, histograms) = split(half);
+        let at = |share: f64| (share * one.samples.len() as f64) as usize;
+        let (floats, histograms) = split(&one.samples[at(share.start)..at(share.end)]);
         if floats.is_empty() && histograms.is_empty() {
             continue;
         }
