@@ -18,22 +18,22 @@ use runtime::Runtime;
 
 use crate::folder;
 
-const SERIES: usize = 20_000;
+pub(crate) const SERIES: usize = 20_000;
 /// Scrapes that are there before anything is measured: an hour.
-const SCRAPES: usize = 240;
+pub(crate) const SCRAPES: usize = 240;
 /// Series read at once.
 const RUN: usize = 500;
 
-struct Node {
-    cluster: Cluster,
-    ingester: Ingester,
+pub(crate) struct Node {
+    pub(crate) cluster: Cluster,
+    pub(crate) ingester: Ingester,
     references: Vec<SeriesRef>,
     /// Time of the first scrape.
-    start: TimestampMs,
+    pub(crate) start: TimestampMs,
 }
 
 impl Node {
-    async fn open(runtime: &Runtime, folder: &str) -> Self {
+    pub(crate) async fn open(runtime: &Runtime, folder: &str) -> Self {
         let config = ClusterConfig::new(folder, NodeId(1));
         let cluster = Cluster::open(runtime.clone(), config).await.expect("an empty folder opens");
         let bucket = Bucket::open(runtime, &format!("{folder}/bucket"), &BucketOptions::default());
@@ -55,7 +55,7 @@ impl Node {
         node
     }
 
-    fn batch(&self, scrape: usize, series: std::ops::Range<usize>) -> AppendBatch {
+    pub(crate) fn batch(&self, scrape: usize, series: std::ops::Range<usize>) -> AppendBatch {
         let mut batch = AppendBatch::default();
         batch.floats.timestamps = vec![self.start + scrape as i64 * STEP_MS; series.len()];
         batch.floats.values = series.clone().map(|index| value(index, scrape)).collect();
@@ -63,7 +63,7 @@ impl Node {
         batch
     }
 
-    async fn append(&self, batch: AppendBatch) -> Vec<SeriesRef> {
+    pub(crate) async fn append(&self, batch: AppendBatch) -> Vec<SeriesRef> {
         let outcome = self.ingester.append(&TenantId::anonymous(), GroupId::FIRST_DATA, batch).await;
         let outcome = outcome.expect("the group takes writes");
         assert_eq!(outcome.rejections, []);

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 const PODS: usize = 200;
 const POINTS: usize = 240;
 
-struct Ready;
+pub(crate) struct Ready;
 
 #[async_trait]
 impl StatusSource for Ready {

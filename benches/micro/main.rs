@@ -3,6 +3,7 @@
 //! One file per subject. Data is made when the first benchmark that needs it runs.
 
 mod block;
+mod dashboard;
 mod head;
 mod json;
 mod parse;
@@ -28,5 +29,6 @@ fn main() {
     block::benches(&mut criterion);
     promql::benches(&mut criterion);
     head::benches(&mut criterion);
+    dashboard::benches(&mut criterion);
     criterion.final_summary();
 }
