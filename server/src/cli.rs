@@ -107,6 +107,10 @@ pub(crate) struct ServeArgs {
     /// Features to switch on, separated by commas (Prometheus's names, such as promql-experimental-functions).
     #[arg(long = "enable-feature", value_name = "FEATURES", value_delimiter = ',')]
     pub(crate) enable_feature: Vec<String>,
+    /// Rules of query push-down to switch off, separated by commas: push-selector, push-window, push-map,
+    /// push-aggregate, push-rank, push-count-values, one-place, time-split.
+    #[arg(long = "query.disable-rewrites", value_name = "RULES", value_delimiter = ',')]
+    pub(crate) query_disable_rewrites: Vec<String>,
     /// Least severe messages to log. [default: info]
     #[arg(long = "log.level", value_name = "LEVEL")]
     pub(crate) log_level: Option<LogLevel>,

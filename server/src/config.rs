@@ -135,6 +135,7 @@ struct StorageFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct QueryFile {
+    disable_rewrites: Vec<String>,
     lookback_delta: Option<FileDuration>,
     timeout: Option<FileDuration>,
     max_samples: Option<usize>,
@@ -262,6 +263,8 @@ pub(crate) struct Config {
     pub(crate) self_scrape_interval: Option<Duration>,
     /// What is switched on.
     pub(crate) features: Vec<String>,
+    /// Rules of push-down that are off.
+    pub(crate) rewrites_off: Vec<String>,
     /// Data groups of the node: a constant of the wiring, no setting.
     pub(crate) data_groups: u32,
     /// Limits of every tenant.
@@ -304,6 +307,8 @@ impl Config {
                 message: format!("`{target}` is not available in this version; expected `all`"),
             });
         }
+        let mut rewrites_off = file.query.disable_rewrites;
+        rewrites_off.extend(args.query_disable_rewrites.iter().cloned());
         let mut features = file.enable_feature;
         features.extend(args.enable_feature.iter().cloned());
         let http_listen = flag_address("http.listen", &args.http_listen)?
@@ -359,6 +364,7 @@ impl Config {
             )
             .filter(|d| !d.is_zero()),
             features,
+            rewrites_off,
             limits,
             log_level: args.log_level.unwrap_or(match file.log.level {
                 Some(FileLevel::Debug) => LogLevel::Debug,
@@ -376,6 +382,7 @@ impl Config {
             ("bucket", self.bucket.clone()),
             ("data.dir", self.data_dir.display().to_string()),
             ("enable-feature", self.features.join(",")),
+            ("query.disable-rewrites", self.rewrites_off.join(",")),
             ("grpc.listen", self.grpc_listen.to_string()),
             ("limits.out-of-order-time-window", duration::format(self.limits.out_of_order_time_window)),
             ("http.listen", self.http_listen.to_string()),
@@ -405,7 +412,7 @@ impl Config {
              query_overlap: {overlap}\nquery:\n  lookback_delta: {lookback}\n  \
              timeout: {timeout}\n  max_samples: {samples}\n  max_concurrency: {concurrency}\n  \
              max_waiting: {waiting}\n  tenant_max_concurrency: {tenant_concurrency}\n  \
-             tenant_max_waiting: {tenant_waiting}\n  result_cache_bytes: {cache}\nlimits:\n  \
+             tenant_max_waiting: {tenant_waiting}\n  result_cache_bytes: {cache}\n  disable_rewrites: [{rewrites}]\nlimits:\n  \
              series_per_tenant_max: {series}\n  out_of_order_time_window: {ooo}\n  \
              samples_per_second: {rate}\n  samples_burst: {burst}\n  labels_per_series_max: {names}\n  \
              label_name_bytes_max: {name_bytes}\n  label_value_bytes_max: {value_bytes}\n  \
@@ -426,6 +433,7 @@ impl Config {
             tenant_concurrency = self.query_tenant_max_concurrency,
             tenant_waiting = self.query_tenant_max_waiting,
             cache = self.query_result_cache_bytes,
+            rewrites = self.rewrites_off.join(", "),
             series = l.series_per_tenant_max,
             ooo = duration::format(l.out_of_order_time_window),
             rate = l.samples_per_second,

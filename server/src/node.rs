@@ -10,7 +10,7 @@ use compactor::Compactor;
 use distributor::Distributor;
 use ingester::{Ingester, IngesterConfig};
 use model::{NodeId, TenantId};
-use promql::{Engine, EngineOptions, Features};
+use promql::{Engine, EngineOptions, Features, Rewrite, Rewrites};
 use proto::Source;
 use querier::{Api, ApiConfig, ApiLimits, HeadsAndBlocks};
 use runtime::{Runtime, Shutdown, Task};
@@ -274,11 +274,16 @@ fn engine_options(config: &Config) -> Result<EngineOptions> {
             ),
         }
     }
+    let rewrites = Rewrites::all_but(&config.rewrites_off).map_err(|name| {
+        let known: Vec<&str> = Rewrite::ALL.into_iter().map(Rewrite::name).collect();
+        anyhow::anyhow!("--query.disable-rewrites: `{name}` is not known; expected {}", known.join(", "))
+    })?;
     Ok(EngineOptions {
         lookback_delta_ms: millis(config.lookback_delta),
         max_samples: config.query_max_samples,
         timeout: config.query_timeout,
         features,
+        rewrites,
         ..EngineOptions::default()
     })
 }

@@ -99,6 +99,19 @@ impl Rewrites {
         Rewrites(self.0 & !(1 << rewrite as u8))
     }
 
+    /// All but those of these names.
+    ///
+    /// # Errors
+    /// The first name that is none.
+    pub fn all_but<S: AsRef<str>>(names: &[S]) -> Result<Self, String> {
+        let mut rewrites = Rewrites::default();
+        for name in names {
+            let known = Rewrite::ALL.into_iter().find(|r| r.name() == name.as_ref());
+            rewrites = rewrites.without(known.ok_or_else(|| name.as_ref().to_owned())?);
+        }
+        Ok(rewrites)
+    }
+
     /// Whether a rule is on.
     pub fn has(self, rewrite: Rewrite) -> bool {
         self.0 & 1 << rewrite as u8 != 0
