@@ -196,8 +196,7 @@ impl Source for MemorySource {
         }
         if request.series_max > 0 && selected.len() > request.series_max {
             return Err(SourceError::Limit(format!(
-                "{} series match, more than the {} allowed",
-                selected.len(),
+                "the query selects more than {} series in one selector, the limit of a query (`query.max_series`)",
                 request.series_max
             )));
         }

@@ -125,6 +125,12 @@ pub trait Selection: Send + Sync {
     /// kind, staleness markers included. CPU-heavy: callers run several reads at once on the CPU pool.
     async fn read(&self, range: Range<usize>) -> Result<SampleBatch, SourceError>;
 
+    /// About how many bytes it would take to read all samples of all series, what is held on the way included.
+    /// `None`: cannot be told without reading. Cheap; asked once, where much may be read.
+    fn bytes_estimate(&self) -> Option<usize> {
+        None
+    }
+
     /// What the user should be told beside the answer.
     fn warnings(&self) -> Vec<String> {
         Vec::new()

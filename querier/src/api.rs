@@ -157,6 +157,7 @@ impl Api {
     /// The counters now.
     pub fn metrics(&self) -> QueryMetrics {
         let mut metrics = self.recorder.snapshot();
+        metrics.memory = self.engine.memory();
         metrics.active = self.active.count();
         metrics.waiting = self.queries.waiting();
         let refused = self.queries.refused();

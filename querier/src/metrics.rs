@@ -41,6 +41,8 @@ pub struct QueryMetrics {
     pub series: u64,
     /// Bytes of answers.
     pub answer_bytes: u64,
+    /// Memory of queries.
+    pub memory: promql::MemoryUsage,
     /// Queries under way.
     pub active: usize,
     /// Queries that wait.

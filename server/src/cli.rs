@@ -95,6 +95,18 @@ pub(crate) struct ServeArgs {
     /// Most samples one query may hold in memory. [default: 50000000]
     #[arg(long = "query.max-samples", value_name = "COUNT")]
     pub(crate) query_max_samples: Option<usize>,
+    /// Most bytes one query may hold in memory; 0: no limit. [default: 2147483648]
+    #[arg(long = "query.max-memory-bytes", value_name = "BYTES")]
+    pub(crate) query_max_memory_bytes: Option<usize>,
+    /// Most bytes all queries of one tenant may hold in memory; 0: no limit. [default: 0]
+    #[arg(long = "query.max-tenant-memory-bytes", value_name = "BYTES")]
+    pub(crate) query_max_tenant_memory_bytes: Option<usize>,
+    /// Most bytes all queries may hold in memory; 0: no limit. [default: half of the machine's memory]
+    #[arg(long = "query.max-total-memory-bytes", value_name = "BYTES")]
+    pub(crate) query_max_total_memory_bytes: Option<usize>,
+    /// Most series one selector of a query may match; 0: no limit. [default: 0]
+    #[arg(long = "query.max-series", value_name = "COUNT")]
+    pub(crate) query_max_series: Option<usize>,
     /// Most queries that run at once; more wait. [default: 20]
     #[arg(long = "query.max-concurrency", value_name = "COUNT")]
     pub(crate) query_max_concurrency: Option<usize>,

@@ -7,10 +7,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use promql::MemoryLimits;
 use serde::{Deserialize, Deserializer};
 
 use crate::cli::{LogLevel, ServeArgs};
 use crate::duration;
+
+/// What one query may hold where nothing is said.
+const QUERY_BYTES_MAX: usize = 2 << 30;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +143,10 @@ struct QueryFile {
     lookback_delta: Option<FileDuration>,
     timeout: Option<FileDuration>,
     max_samples: Option<usize>,
+    max_memory_bytes: Option<usize>,
+    max_tenant_memory_bytes: Option<usize>,
+    max_total_memory_bytes: Option<usize>,
+    max_series: Option<usize>,
     max_concurrency: Option<usize>,
     max_waiting: Option<usize>,
     tenant_max_concurrency: Option<usize>,
@@ -251,6 +259,10 @@ pub(crate) struct Config {
     pub(crate) query_timeout: Duration,
     /// How many samples a query may hold.
     pub(crate) query_max_samples: usize,
+    /// How many bytes queries may hold; 0: no limit.
+    pub(crate) query_memory: MemoryLimits,
+    /// How many series one selector may match; 0: no limit.
+    pub(crate) query_max_series: usize,
     /// How many queries run at once, and how many wait.
     pub(crate) query_max_concurrency: usize,
     pub(crate) query_max_waiting: usize,
@@ -349,6 +361,21 @@ impl Config {
                 .or(in_file(file.query.timeout))
                 .unwrap_or(Duration::from_secs(120)),
             query_max_samples: args.query_max_samples.or(file.query.max_samples).unwrap_or(50_000_000),
+            query_memory: MemoryLimits {
+                query_bytes_max: args
+                    .query_max_memory_bytes
+                    .or(file.query.max_memory_bytes)
+                    .unwrap_or(QUERY_BYTES_MAX),
+                tenant_bytes_max: args
+                    .query_max_tenant_memory_bytes
+                    .or(file.query.max_tenant_memory_bytes)
+                    .unwrap_or(0),
+                total_bytes_max: args
+                    .query_max_total_memory_bytes
+                    .or(file.query.max_total_memory_bytes)
+                    .unwrap_or_else(|| machine_memory() / 2),
+            },
+            query_max_series: args.query_max_series.or(file.query.max_series).unwrap_or(0),
             query_max_concurrency,
             query_max_waiting: file.query.max_waiting.unwrap_or(2_000),
             query_tenant_max_concurrency: file.query.tenant_max_concurrency.unwrap_or(0),
@@ -389,7 +416,11 @@ impl Config {
             ("multi-tenancy", self.multi_tenancy.to_string()),
             ("query.lookback-delta", duration::format(self.lookback_delta)),
             ("query.max-concurrency", self.query_max_concurrency.to_string()),
+            ("query.max-memory-bytes", self.query_memory.query_bytes_max.to_string()),
             ("query.max-samples", self.query_max_samples.to_string()),
+            ("query.max-series", self.query_max_series.to_string()),
+            ("query.max-tenant-memory-bytes", self.query_memory.tenant_bytes_max.to_string()),
+            ("query.max-total-memory-bytes", self.query_memory.total_bytes_max.to_string()),
             ("query.result-cache-bytes", self.query_result_cache_bytes.to_string()),
             ("query.timeout", duration::format(self.query_timeout)),
             ("self-scrape.interval", none_is_zero(self.self_scrape_interval)),
@@ -410,7 +441,9 @@ impl Config {
             "data:\n  dir: {data:?}\nbucket: {bucket:?}\nhttp:\n  listen: \"{http}\"\ngrpc:\n  listen: \"{grpc}\"\n\
              target: all\nmulti_tenancy: {tenancy}\nstorage:\n  retention: {retention}\n  \
              query_overlap: {overlap}\nquery:\n  lookback_delta: {lookback}\n  \
-             timeout: {timeout}\n  max_samples: {samples}\n  max_concurrency: {concurrency}\n  \
+             timeout: {timeout}\n  max_samples: {samples}\n  max_series: {query_series}\n  \
+             max_memory_bytes: {memory}\n  max_tenant_memory_bytes: {tenant_memory}\n  \
+             max_total_memory_bytes: {total_memory}\n  max_concurrency: {concurrency}\n  \
              max_waiting: {waiting}\n  tenant_max_concurrency: {tenant_concurrency}\n  \
              tenant_max_waiting: {tenant_waiting}\n  result_cache_bytes: {cache}\n  disable_rewrites: [{rewrites}]\nlimits:\n  \
              series_per_tenant_max: {series}\n  out_of_order_time_window: {ooo}\n  \
@@ -428,6 +461,10 @@ impl Config {
             lookback = duration::format(self.lookback_delta),
             timeout = duration::format(self.query_timeout),
             samples = self.query_max_samples,
+            query_series = self.query_max_series,
+            memory = self.query_memory.query_bytes_max,
+            tenant_memory = self.query_memory.tenant_bytes_max,
+            total_memory = self.query_memory.total_bytes_max,
             concurrency = self.query_max_concurrency,
             waiting = self.query_max_waiting,
             tenant_concurrency = self.query_tenant_max_concurrency,
@@ -448,6 +485,21 @@ impl Config {
             scrape = self.self_scrape_interval.map_or_else(|| "0s".to_owned(), duration::format),
             features = self.features.join(", "),
         )
+    }
+}
+
+/// Bytes of memory that this process can have; 0 where that cannot be found out.
+#[expect(clippy::disallowed_methods, reason = "the configuration is read before there is a runtime")]
+fn machine_memory() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let whole = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<usize>().ok())
+        .map_or(0, |kilobytes| kilobytes.saturating_mul(1024));
+    // that of a container, where there is one
+    match read("/sys/fs/cgroup/memory.max").trim().parse::<usize>() {
+        Ok(limit) if whole == 0 || limit < whole => limit,
+        _ => whole,
     }
 }
 

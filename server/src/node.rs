@@ -129,6 +129,7 @@ impl Node {
             status: Arc::new(status),
             limits: ApiLimits {
                 queries_running_max: config.query_max_concurrency,
+                series_max: config.query_max_series,
                 queries_waiting_max: config.query_max_waiting,
                 tenant_queries_running_max: config.query_tenant_max_concurrency,
                 tenant_queries_waiting_max: config.query_tenant_max_waiting,
@@ -281,6 +282,7 @@ fn engine_options(config: &Config) -> Result<EngineOptions> {
     Ok(EngineOptions {
         lookback_delta_ms: millis(config.lookback_delta),
         max_samples: config.query_max_samples,
+        memory: config.query_memory,
         timeout: config.query_timeout,
         features,
         rewrites,

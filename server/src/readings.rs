@@ -256,6 +256,23 @@ fn of_querier(api: &Api) -> Vec<Reading> {
         Reading::counter("querier_samples", "Samples that queries looked at.", m.samples),
         Reading::counter("querier_series", "Series that queries read.", m.series),
         Reading::counter("querier_answer_bytes", "Bytes of answers.", m.answer_bytes),
+        Reading::gauge(
+            "querier_memory_bytes",
+            "Bytes that queries hold, as budgets count them.",
+            m.memory.held,
+        ),
+        Reading::gauge("querier_memory_peak_bytes", "Most bytes that queries held at a time.", m.memory.peak),
+        Reading::counters(
+            "querier_memory_refused",
+            "Queries ended because they would have held more memory than one query, its tenant's or all may.",
+            "limit",
+            [
+                ("query", m.memory.refused_query),
+                ("tenant", m.memory.refused_tenant),
+                ("total", m.memory.refused_total),
+            ]
+            .map(|(limit, count)| (limit.to_owned(), count)),
+        ),
         Reading::gauge("querier_active_queries", "Queries under way.", m.active as u64),
         Reading::gauge("querier_waiting_queries", "Queries that wait.", m.waiting as u64),
         Reading::counter(

@@ -136,6 +136,18 @@ impl Selection for MergedSelection {
         Ok(batch)
     }
 
+    fn bytes_estimate(&self) -> Option<usize> {
+        let of = |block: &Found| {
+            let rows = 0..block.selection.rows().len();
+            let samples: usize = rows.map(|i| block.selection.sample_count(i)).sum();
+            let (first, last) = (block.reader.meta().min_t, block.reader.meta().max_t);
+            let wanted = last.min(self.range.end).saturating_sub(first.max(self.range.start)).max(0) as f64;
+            let part = (wanted / (last - first).max(1) as f64).min(1.0);
+            (samples as f64 * part) as usize * SAMPLE_BYTES
+        };
+        Some(self.blocks.iter().map(of).sum())
+    }
+
     fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
     }

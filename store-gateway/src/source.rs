@@ -270,7 +270,8 @@ fn gather(
         if *wanted == LabelsWanted::All { None } else { Some(&wants) };
     let too_many = || {
         SourceError::Limit(format!(
-            "the selector matches more than {series_max} series, the limit of one query"
+            "the query selects more than {series_max} series in one selector, the limit of a query \
+             (`query.max_series`)"
         ))
     };
     if let [selection] = blocks {

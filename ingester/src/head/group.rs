@@ -401,6 +401,13 @@ impl Group {
         debug_assert_eq!(self.rows.len(), kept);
     }
 
+    /// About how many rows lie in `range`.
+    pub(crate) fn rows_in(&self, range: model::TimeRange) -> usize {
+        let touched = |s: &&Arc<Segment>| s.last_t >= range.start && s.first_t < range.end;
+        let sealed: usize = self.segments.iter().filter(touched).map(|s| s.rows as usize).sum();
+        sealed + self.rows.len()
+    }
+
     /// Values and presence of the open rows in `rows`.
     pub(crate) fn open_rows(&self, rows: std::ops::Range<usize>) -> OpenRows<'_> {
         let rows_of =

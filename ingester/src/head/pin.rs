@@ -44,6 +44,11 @@ impl Pin {
         }
     }
 
+    /// About how many bytes reading everything takes.
+    pub(crate) fn bytes_estimate(&self, head: &TenantHead) -> usize {
+        head.bytes_estimate(&self.references, self.range)
+    }
+
     /// What was saved of the run that begins with series `run * SERIES_PER_READ`.
     pub(crate) fn saved(&self, run: usize) -> Option<&SeriesRead> {
         self.saved.get()?.get(run)

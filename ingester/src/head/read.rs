@@ -156,6 +156,29 @@ impl TenantHead {
         newest_float.is_none_or(|float| float < newest.t).then_some(newest)
     }
 
+    /// About how many bytes the decoded samples of `references` in `range` take: value and timestamp of what their
+    /// groups hold, histograms by the size of each one's first.
+    pub(crate) fn bytes_estimate(&self, references: &[u32], range: TimeRange) -> usize {
+        const SAMPLE_BYTES: usize = 16;
+        let mut rows_of: hashbrown::HashMap<u32, usize> = hashbrown::HashMap::new();
+        let mut bytes = 0;
+        for reference in references {
+            let Some(row) = self.series.row_of(*reference) else { continue };
+            let home = self.series.home[row as usize];
+            if let Some(group) = self.groups.get(home.group as usize).and_then(Option::as_ref) {
+                bytes += SAMPLE_BYTES * *rows_of.entry(home.group).or_insert_with(|| group.rows_in(range));
+            }
+            if self.series.flags[row as usize] & HAS_HISTOGRAMS != 0 {
+                let all = self.histograms.get(reference).map(Vec::as_slice).unwrap_or_default();
+                let one = all.first().map_or(0, |stored| stored.histogram.to_float().bytes());
+                let inside =
+                    all.partition_point(|h| h.t < range.end) - all.partition_point(|h| h.t < range.start);
+                bytes += inside * (one + 64);
+            }
+        }
+        bytes
+    }
+
     fn prepare_part<'a>(
         &'a self,
         read: &mut SeriesRead,

@@ -46,7 +46,7 @@ impl HeadSelection {
                 if request.series_max > 0 && series.len() >= request.series_max {
                     return Err(SourceError::Limit(format!(
                         "the query selects more than {} series in one selector, the limit of a query \
-                         (`limits.query_series_max`)",
+                         (`query.max_series`)",
                         request.series_max
                     )));
                 }
@@ -83,6 +83,10 @@ impl Part {
 impl Selection for HeadSelection {
     fn series(&self) -> &[SelectedSeries] {
         &self.series
+    }
+
+    fn bytes_estimate(&self) -> Option<usize> {
+        Some(self.parts.iter().map(|part| part.pin.bytes_estimate(&part.head.read())).sum())
     }
 
     async fn read(&self, range: Range<usize>) -> Result<SampleBatch, SourceError> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion_execution::memory_pool::MemoryReservation;
 use model::{FloatHistogram, Labels, TimestampMs};
 
 use crate::annotations::Annotations;
@@ -72,6 +73,8 @@ pub struct QueryStats {
     pub samples_per_step: Option<Vec<(TimestampMs, u64)>>,
     /// Series read from the source.
     pub series: u64,
+    /// Most bytes held at a time, of those a budget counts.
+    pub memory_peak: u64,
     /// Parsing and planning.
     pub prepare_time: Duration,
     /// Finding series.
@@ -93,4 +96,22 @@ pub struct Answer {
     pub annotations: Annotations,
     /// What it cost.
     pub stats: QueryStats,
+    /// The part of the query's memory that the value takes.
+    pub memory: AnswerMemory,
+}
+
+/// Counts the bytes of an answer in the budgets of its query until it is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct AnswerMemory(pub(crate) Vec<Arc<MemoryReservation>>);
+
+impl AnswerMemory {
+    /// Bytes counted.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|held| held.size()).sum()
+    }
+
+    /// Counts those of another answer too: what is made of both.
+    pub fn join(&mut self, other: AnswerMemory) {
+        self.0.extend(other.0);
+    }
 }

@@ -2,16 +2,28 @@
 
 use std::sync::Arc;
 
+use datafusion_execution::memory_pool::MemoryReservation;
 use model::{Labels, TimestampMs};
 
 use super::{MatrixSeries, QueryError, SampleValue, Value, VectorSample};
 use crate::exec::{Grid, NameAction, QueryContext, SeriesBatch, apply_into, is_absent, merge_equal};
 
-/// Drops the names that were kept until now.
-fn drop_names(batches: Vec<SeriesBatch>, query: &QueryContext) -> Result<Vec<SeriesBatch>, QueryError> {
+/// A time and a float of an answer.
+const FLOAT_BYTES: usize = size_of::<(TimestampMs, f64)>();
+/// A time and a histogram, beside what the histogram holds.
+const HISTOGRAM_BYTES: usize = size_of::<(TimestampMs, Arc<model::FloatHistogram>)>() + 16;
+/// Labels, beside their text.
+const LABELS_BYTES: usize = 32;
+
+/// Drops the names that were kept until now. The second is memory held for the copy.
+fn drop_names(
+    batches: Vec<SeriesBatch>,
+    query: &QueryContext,
+) -> Result<(Vec<SeriesBatch>, MemoryReservation), QueryError> {
     if !query.features.delayed_name_removal {
-        return Ok(batches);
+        return Ok((batches, query.reserve(0)?));
     }
+    let room = query.reserve(batches.iter().map(SeriesBatch::bytes).sum())?;
     let steps = batches.first().map_or(0, |b| b.steps);
     let mut dropped = Vec::with_capacity(batches.len());
     for batch in batches {
@@ -20,7 +32,7 @@ fn drop_names(batches: Vec<SeriesBatch>, query: &QueryContext) -> Result<Vec<Ser
             apply_into(bytes, action, false, out);
         }));
     }
-    Ok(vec![merge_equal(&dropped, steps, true)?])
+    Ok((vec![merge_equal(&dropped, steps, true)?], room))
 }
 
 /// A scalar at one time.
@@ -35,9 +47,12 @@ pub(super) fn vector(
     t: TimestampMs,
     query: &QueryContext,
 ) -> Result<Vec<VectorSample>, QueryError> {
-    let batches = drop_names(batches, query)?;
-    let mut samples = Vec::with_capacity(batches.iter().map(SeriesBatch::rows).sum());
-    for batch in &batches {
+    let (batches, _room) = drop_names(batches, query)?;
+    let rows = batches.iter().map(SeriesBatch::rows).sum::<usize>();
+    let label_bytes = batches.iter().map(|b| b.labels.value_data().len()).sum::<usize>();
+    query.keep_answer(rows * (size_of::<VectorSample>() + LABELS_BYTES) + label_bytes)?;
+    let mut samples = Vec::with_capacity(rows);
+    for batch in batches {
         for i in 0..batch.rows() {
             let Some(v) = batch.row(i).first() else { continue };
             let histogram = batch.histogram_row(i).and_then(|h| h[0].clone());
@@ -58,9 +73,15 @@ pub(super) fn matrix(
     grid: Grid,
     query: &QueryContext,
 ) -> Result<Vec<MatrixSeries>, QueryError> {
-    let batches = drop_names(batches, query)?;
-    let mut all = Vec::with_capacity(batches.iter().map(SeriesBatch::rows).sum());
-    for batch in &batches {
+    let (batches, _room) = drop_names(batches, query)?;
+    let rows = batches.iter().map(SeriesBatch::rows).sum::<usize>();
+    query.keep_answer(rows * (size_of::<MatrixSeries>() + LABELS_BYTES))?;
+    let mut all = Vec::with_capacity(rows);
+    for batch in batches {
+        let floats = batch.values.iter().filter(|v| !is_absent(**v)).count();
+        let histograms = batch.histograms.iter().flat_map(|h| h.iter().flatten());
+        let histograms = histograms.map(|h| h.bytes() + HISTOGRAM_BYTES).sum::<usize>();
+        query.keep_answer(batch.labels.value_data().len() + floats * FLOAT_BYTES + histograms)?;
         for i in 0..batch.rows() {
             let row = batch.row(i);
             let present = row.iter().filter(|v| !is_absent(**v)).count();

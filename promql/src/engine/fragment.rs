@@ -49,10 +49,8 @@ impl Engine {
             stats_only: fragment.stats_only.iter().map(|(start, end)| PosRange::new(*start, *end)).collect(),
         };
         let (plan, query) = Box::pin(run.fragment_plan(fragment.output)).await?;
-        let batches = plan
-            .execute(0, Arc::clone(&engine.task))
-            .map_err(from_plan_error)
-            .map_err(FragmentError::from)?;
+        let batches =
+            plan.execute(0, Arc::clone(&query.task)).map_err(from_plan_error).map_err(FragmentError::from)?;
         let (output, text_offset) = (fragment.output, fragment.text_offset);
         let mapped = Arc::clone(&query);
         let parts = batches.map_err(from_plan_error).and_then(move |batch| {

@@ -4,6 +4,7 @@ mod answer;
 mod error;
 mod finish;
 mod fragment;
+mod memory;
 mod options;
 mod raw;
 mod ready;
@@ -12,11 +13,14 @@ mod run;
 use std::fmt;
 use std::sync::Arc;
 
-pub use answer::{Answer, MatrixSeries, QueryStats, SampleValue, Value, VectorSample};
+pub use answer::{Answer, AnswerMemory, MatrixSeries, QueryStats, SampleValue, Value, VectorSample};
 use datafusion_execution::TaskContext;
-use datafusion_execution::memory_pool::{GreedyMemoryPool, MemoryPool, UnboundedMemoryPool};
-use datafusion_execution::runtime_env::RuntimeEnvBuilder;
+use datafusion_execution::config::SessionConfig;
+use datafusion_execution::runtime_env::RuntimeEnv;
 pub use error::QueryError;
+use memory::Budgets;
+pub(crate) use memory::QueryMemory;
+pub use memory::{MemoryLimits, MemoryUsage};
 use model::TimestampMs;
 pub use options::{EngineOptions, Features, QueryRequest};
 use proto::Source;
@@ -33,7 +37,9 @@ const ATTEMPTS_MAX: usize = 5;
 pub struct Engine {
     runtime: Runtime,
     options: Arc<EngineOptions>,
-    task: Arc<TaskContext>,
+    budgets: Arc<Budgets>,
+    /// What the environments of queries are copies of.
+    environment: Arc<RuntimeEnv>,
 }
 
 impl fmt::Debug for Engine {
@@ -45,16 +51,29 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// An engine.
     pub fn new(runtime: Runtime, options: EngineOptions) -> Self {
-        let pool: Arc<dyn MemoryPool> = match options.memory_bytes_max {
-            0 => Arc::new(UnboundedMemoryPool::default()),
-            most => Arc::new(GreedyMemoryPool::new(most)),
-        };
-        let mut task = TaskContext::default();
-        // without files to spill to, nothing can go wrong; if it does, there is no pool to ask
-        if let Ok(env) = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc() {
-            task = task.with_runtime(env);
-        }
-        Engine { runtime, options: Arc::new(options), task: Arc::new(task) }
+        let budgets = Budgets::new(options.memory);
+        Engine { runtime, options: Arc::new(options), budgets, environment: Arc::default() }
+    }
+
+    /// What its queries hold.
+    pub fn memory(&self) -> MemoryUsage {
+        self.budgets.usage()
+    }
+
+    /// What the operators of one query run in.
+    fn task(&self, memory: &Arc<QueryMemory>) -> Arc<TaskContext> {
+        let environment =
+            RuntimeEnv { memory_pool: Arc::<QueryMemory>::clone(memory), ..(*self.environment).clone() };
+        Arc::new(TaskContext::new(
+            None,
+            "query".to_owned(),
+            SessionConfig::new(),
+            Default::default(),
+            Default::default(),
+            Default::default(),
+            Default::default(),
+            Arc::new(environment),
+        ))
     }
 
     /// Its settings.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::TenantId;
 
+use super::MemoryLimits;
 use crate::plan::Rewrites;
 
 /// Parts of the language that Prometheus keeps behind `--enable-feature`.
@@ -90,8 +91,8 @@ pub struct EngineOptions {
     pub partitions: usize,
     /// Step of a subquery that names none.
     pub default_subquery_step_ms: i64,
-    /// Most bytes all queries of the engine may hold in operators at a time; 0: no limit.
-    pub memory_bytes_max: usize,
+    /// Most bytes queries may hold at a time.
+    pub memory: MemoryLimits,
     /// Which parts of queries may be evaluated where their series lie.
     pub rewrites: Rewrites,
 }
@@ -105,7 +106,7 @@ impl Default for EngineOptions {
             features: Features::default(),
             partitions: std::thread::available_parallelism().map_or(1, usize::from),
             default_subquery_step_ms: 60_000,
-            memory_bytes_max: 0,
+            memory: MemoryLimits::default(),
             rewrites: Rewrites::default(),
         }
     }

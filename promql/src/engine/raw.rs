@@ -7,12 +7,14 @@ use proto::Selection;
 
 use super::{MatrixSeries, QueryError, Value};
 use crate::ast::MatrixSelector;
-use crate::exec::{QueryContext, sample_size};
+use crate::exec::{QueryContext, from_plan_error, sample_size};
 use crate::functions::{Extended, extend_floats};
 use crate::plan::Planner;
 
-/// Series per read.
+/// Most series per read.
 const CHUNK: usize = 256;
+/// Most bytes of samples per read, where that is known before.
+const CHUNK_BYTES: usize = 16 << 20;
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -47,9 +49,17 @@ pub(super) async fn matrix(
     let (from, to) = (window.start - before, window.end + after);
     let count = selection.series().len();
     let mut all = Vec::new();
-    for start in (0..count).step_by(CHUNK) {
-        let range = start..(start + CHUNK).min(count);
+    let series_bytes = selection.bytes_estimate().map_or(0, |bytes| bytes.div_ceil(count.max(1)));
+    let chunk = (CHUNK_BYTES / series_bytes.max(1)).clamp(1, CHUNK);
+    for start in (0..count).step_by(chunk) {
+        let range = start..(start + chunk).min(count);
+        query.check_deadline()?;
+        let memory = query.reserve(series_bytes * range.len())?;
         let samples = selection.read(range.clone()).await?;
+        memory.try_resize(samples.bytes()).map_err(from_plan_error)?;
+        // the answer is as large: a time for each value
+        let labels: usize = selection.series()[range.clone()].iter().map(|s| s.labels.as_bytes().len()).sum();
+        query.keep_answer(samples.bytes() + samples.values.len() * 8 + labels)?;
         for (i, series) in range.enumerate() {
             let inside = |t: i64| t > from && t <= to;
             let mut floats: Vec<(i64, f64)> = samples

@@ -12,7 +12,7 @@ use runtime::Moment;
 use super::run::Run;
 use super::{QueryError, QueryStats};
 use crate::ast::Expr;
-use crate::exec::{Grid, QueryContext};
+use crate::exec::{Grid, QueryContext, SERIES_BYTES, selection_bytes};
 use crate::plan::{
     Builder, FragmentSpec, Node, Part, Planner, Prepared, PushDown, Rewrite, SelectorSpec, Work,
 };
@@ -237,23 +237,33 @@ impl Run<'_> {
         selectors: &[SelectorSpec],
         query: &QueryContext,
     ) -> Result<Vec<Arc<dyn Selection>>, QueryError> {
+        // no more series than there is memory for
+        let series_fit = query.memory.left() / SERIES_BYTES;
+        let own_max = self.request.series_max;
+        let is_lowered = query.memory.limit() != usize::MAX && (own_max == 0 || series_fit < own_max);
+        let series_max = if is_lowered { series_fit.max(1) } else { own_max };
         let selections = try_join_all(selectors.iter().map(|spec| async {
             let request = SelectRequest {
                 tenant: self.request.tenant.clone(),
                 matchers: spec.matchers.clone(),
                 range: spec.range,
                 labels: spec.labels.clone(),
-                series_max: self.request.series_max,
+                series_max,
             };
             source.select(&request).await
         }))
         .await
         .map_err(|error| match QueryError::from(error) {
+            // asking for what does not fit tells which limit it is
+            QueryError::Execution(text) if is_lowered && text.contains(&series_max.to_string()) => {
+                query.keep(query.memory.left().saturating_add(1)).err().unwrap_or(QueryError::Execution(text))
+            }
             QueryError::Execution(text) => QueryError::Execution(format!("expanding series: {text}")),
             other => other,
         })?;
         for selection in &selections {
             query.read_series(selection.series().len() as u64);
+            query.keep(selection_bytes(&**selection))?;
             for warning in selection.warnings() {
                 query.warn(warning);
             }

@@ -94,8 +94,11 @@ impl Run<'_> {
     /// What the query's operators will share.
     pub(super) fn context(&self) -> Arc<QueryContext> {
         let options = &self.engine.options;
+        let memory = self.engine.budgets.query(&self.request.tenant);
         Arc::new(QueryContext::new(
             self.engine.runtime.clone(),
+            self.engine.task(&memory),
+            memory,
             options.features,
             self.lookback_ms(),
             options.max_samples,
@@ -202,7 +205,9 @@ impl Run<'_> {
             .per_step()
             .map(|counts| counts.into_iter().enumerate().map(|(step, n)| (grid.at(step), n)).collect());
         stats.eval_time = began.elapsed().saturating_sub(stats.prepare_time + stats.select_time);
-        Ok(Answer { value, warnings, infos, annotations, stats })
+        stats.memory_peak = query.memory.peak() as u64;
+        let memory = query.take_answer_memory();
+        Ok(Answer { value, warnings, infos, annotations, stats, memory })
     }
 
     /// Runs a plan of one partition.
@@ -211,7 +216,7 @@ impl Run<'_> {
         plan: &Arc<dyn ExecutionPlan>,
         query: &Arc<QueryContext>,
     ) -> Result<Vec<SeriesBatch>, QueryError> {
-        let stream = plan.execute(0, Arc::clone(&self.engine.task)).map_err(from_plan_error)?;
+        let stream = plan.execute(0, Arc::clone(&query.task)).map_err(from_plan_error)?;
         let mut batches = Vec::new();
         let mut stream = stream.map_err(from_plan_error).boxed();
         while let Some(batch) = stream.try_next().await? {

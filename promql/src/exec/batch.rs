@@ -13,6 +13,8 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt32Type};
+use bytes::Bytes;
+use datafusion_execution::memory_pool::MemoryReservation;
 use model::{FloatHistogram, STALE_NAN_BITS};
 
 use super::context::QueryContext;
@@ -43,6 +45,8 @@ pub(crate) struct SeriesBatch {
     pub values: ScalarBuffer<f64>,
     /// Series after series, when there is any.
     pub histograms: Option<Arc<Vec<HistogramSlot>>>,
+    /// Whether values and histograms are in a memory budget already, through the batch they come from.
+    pub is_charged: bool,
 }
 
 static ITEM: LazyLock<Arc<Field>> = LazyLock::new(|| Arc::new(Field::new("item", DataType::Float64, true)));
@@ -92,6 +96,33 @@ pub(crate) fn list_column(values: ScalarBuffer<f64>, steps: usize) -> Result<Arr
     Ok(Arc::new(list))
 }
 
+/// Numbers that hold the memory they take in the query's budget, and the histograms beside them.
+#[derive(Debug)]
+struct Held {
+    buffer: Buffer,
+    _memory: MemoryReservation,
+    _histograms: Option<Arc<Vec<HistogramSlot>>>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.as_slice()
+    }
+}
+
+/// The same values, which now hold all this until the last who shares them is gone.
+pub(crate) fn holding(
+    values: ScalarBuffer<f64>,
+    memory: MemoryReservation,
+    histograms: Option<Arc<Vec<HistogramSlot>>>,
+) -> ScalarBuffer<f64> {
+    if values.is_empty() {
+        return values;
+    }
+    let held = Held { buffer: values.into_inner(), _memory: memory, _histograms: histograms };
+    ScalarBuffer::from(Buffer::from(Bytes::from_owner(held)))
+}
+
 /// The values of a list column.
 pub(crate) fn list_values(batch: &RecordBatch, column: usize) -> ScalarBuffer<f64> {
     let list = batch.column(column).as_fixed_size_list();
@@ -117,8 +148,15 @@ impl SeriesBatch {
 
     /// Bytes held, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        let histograms = self.histograms.as_ref().map_or(0, |h| h.len() * 8);
-        self.values.len() * 8 + self.labels.value_data().len() + self.rows() * 8 + histograms
+        let histograms = self
+            .histograms
+            .iter()
+            .map(|h| h.len() * 8 + h.iter().flatten().map(|h| h.bytes()).sum::<usize>());
+        self.values.len() * 8 + self.label_bytes() + histograms.sum::<usize>()
+    }
+
+    fn label_bytes(&self) -> usize {
+        self.labels.value_data().len() + self.rows() * 8
     }
 
     /// One series without labels.
@@ -159,10 +197,22 @@ impl SeriesBatch {
         floats + histograms
     }
 
-    /// As it travels between operators.
+    /// As it travels between operators; it holds the memory it takes.
     pub(crate) fn encode(self, schema: &SchemaRef, query: &QueryContext) -> Result<RecordBatch, QueryError> {
+        let bytes = if self.is_charged { self.label_bytes() } else { self.bytes() };
+        let memory = query.reserve(bytes)?;
+        self.encode_holding(memory, schema, query)
+    }
+
+    /// The same with memory that was reserved for it.
+    pub(crate) fn encode_holding(
+        self,
+        memory: MemoryReservation,
+        schema: &SchemaRef,
+        query: &QueryContext,
+    ) -> Result<RecordBatch, QueryError> {
         let rows = self.rows();
-        let handle = self.histograms.map(|h| query.histograms.put(h));
+        let handle = self.histograms.as_ref().map(|h| query.histograms.put(h));
         let handles = match handle {
             Some(handle) => UInt32Array::from(vec![handle; rows]),
             None => UInt32Array::new_null(rows),
@@ -174,7 +224,7 @@ impl SeriesBatch {
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.labels),
             Arc::new(self.drop_name),
-            list_column(self.values, self.steps)?,
+            list_column(holding(self.values, memory, self.histograms), self.steps)?,
             Arc::new(handles),
         ];
         RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| QueryError::Internal(e.to_string()))
@@ -196,6 +246,7 @@ impl SeriesBatch {
             steps,
             values: list.values().as_primitive::<Float64Type>().values().clone(),
             histograms,
+            is_charged: true,
         }
     }
 }
@@ -333,6 +384,7 @@ impl BatchBuilder {
             steps: self.steps,
             values: ScalarBuffer::from(self.values),
             histograms: self.histograms.map(Arc::new),
+            is_charged: false,
         }
     }
 }

@@ -43,13 +43,14 @@ impl Operator for Binary {
             let (left, right) = (inputs.collect(0).await?, inputs.collect(1).await?);
             let query = Arc::clone(&inputs.query);
             compute(&query, left.values() + right.values(), move || {
-                let (left, right) = (Side::new(&left), Side::new(&right));
+                let sides = (Side::new(&left), Side::new(&right));
                 let batch = if self.op.is_set() {
-                    self.set_operation(&left, &right)?
+                    self.set_operation(&sides.0, &sides.1)?
                 } else {
-                    Join::new(&self, &left, &right, &inputs).run()?
+                    Join::new(&self, &sides.0, &sides.1, &inputs).run()?
                 };
-                inputs.encode(batch)
+                right.free_room();
+                left.encode(batch, &inputs)
             })
             .await
         })

@@ -1,23 +1,36 @@
 //! What all operators of one query share: annotations, sample limit, histograms on their way.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use datafusion_execution::TaskContext;
+use datafusion_execution::memory_pool::MemoryReservation;
 use parking_lot::Mutex;
 use proto::FragmentNote;
 use runtime::{Moment, Runtime};
 
 use super::aggregate::HistogramStates;
 use super::batch::HistogramSlot;
+use super::operator::from_plan_error;
 use crate::annotations::{Annotation, Annotations};
-use crate::engine::{Features, QueryError};
+use crate::engine::{AnswerMemory, Features, QueryError, QueryMemory};
 
 /// The shared state of one query.
 #[derive(Debug)]
 pub(crate) struct QueryContext {
     /// Clock, tasks.
     pub runtime: Runtime,
+    /// What operators run in.
+    pub task: Arc<TaskContext>,
+    /// The memory it may use.
+    pub memory: Arc<QueryMemory>,
+    /// Held to the query's end: selections.
+    kept: MemoryReservation,
+    /// Held as long as the answer.
+    of_answer: Mutex<MemoryReservation>,
+    /// Nobody waits for the answer any more.
+    abandoned: AtomicBool,
     /// What of the language is on.
     pub features: Features,
     /// How far back an instant selector looks.
@@ -39,8 +52,11 @@ pub(crate) struct QueryContext {
 
 impl QueryContext {
     /// For one query.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a context")]
     pub(crate) fn new(
         runtime: Runtime,
+        task: Arc<TaskContext>,
+        memory: Arc<QueryMemory>,
         features: Features,
         lookback_ms: i64,
         max_samples: usize,
@@ -54,6 +70,11 @@ impl QueryContext {
         let deadline = runtime.monotonic() + timeout;
         QueryContext {
             runtime,
+            task,
+            kept: memory.reservation("selections"),
+            of_answer: Mutex::new(memory.reservation("answer")),
+            memory,
+            abandoned: AtomicBool::new(false),
             deadline,
             features,
             lookback_ms,
@@ -66,8 +87,46 @@ impl QueryContext {
         }
     }
 
+    /// Reserves memory until the reservation is dropped.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<MemoryReservation, QueryError> {
+        let reservation = self.kept.new_empty();
+        reservation.try_grow(bytes).map_err(from_plan_error)?;
+        Ok(reservation)
+    }
+
+    /// Reserves memory until the query's end.
+    pub(crate) fn keep(&self, bytes: usize) -> Result<(), QueryError> {
+        self.kept.try_grow(bytes).map_err(from_plan_error)
+    }
+
+    /// Reserves memory for the answer.
+    pub(crate) fn keep_answer(&self, bytes: usize) -> Result<(), QueryError> {
+        self.of_answer.lock().try_grow(bytes).map_err(from_plan_error)
+    }
+
+    /// What was reserved for the answer.
+    pub(crate) fn take_answer_memory(&self) -> AnswerMemory {
+        let mut held = self.of_answer.lock();
+        let empty = held.new_empty();
+        AnswerMemory(vec![Arc::new(std::mem::replace(&mut *held, empty))])
+    }
+
+    /// Tells work that runs on other threads that nobody waits for it.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Fails once nobody waits for the answer any more. Cheap enough for every series.
+    pub(crate) fn check_abandoned(&self) -> Result<(), QueryError> {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err(QueryError::Canceled("expression evaluation"));
+        }
+        Ok(())
+    }
+
     /// Fails once the time is over.
     pub(crate) fn check_deadline(&self) -> Result<(), QueryError> {
+        self.check_abandoned()?;
         if self.runtime.monotonic() >= self.deadline {
             return Err(QueryError::Timeout("expression evaluation"));
         }
@@ -136,23 +195,23 @@ impl QueryContext {
     }
 }
 
-/// Histograms that travel with batches, which carry only their handle. Freed at the query's end.
+/// Histograms that travel with batches, which carry only their handle. The batches hold them.
 #[derive(Debug, Default)]
 pub(crate) struct HistogramTable {
-    blocks: Mutex<Vec<Arc<Vec<HistogramSlot>>>>,
+    blocks: Mutex<Vec<Weak<Vec<HistogramSlot>>>>,
 }
 
 impl HistogramTable {
-    /// Keeps a batch's histograms.
-    pub(crate) fn put(&self, block: Arc<Vec<HistogramSlot>>) -> u32 {
+    /// Gives a batch's histograms a handle.
+    pub(crate) fn put(&self, block: &Arc<Vec<HistogramSlot>>) -> u32 {
         let mut blocks = self.blocks.lock();
-        blocks.push(block);
+        blocks.push(Arc::downgrade(block));
         u32::try_from(blocks.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// A batch's histograms.
     pub(crate) fn get(&self, handle: u32) -> Option<Arc<Vec<HistogramSlot>>> {
-        self.blocks.lock().get(handle as usize).map(Arc::clone)
+        self.blocks.lock().get(handle as usize).and_then(Weak::upgrade)
     }
 }
 

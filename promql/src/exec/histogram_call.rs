@@ -57,7 +57,7 @@ impl Operator for HistogramCall {
             let query = Arc::clone(&inputs.query);
             compute(&query, batches.values(), move || {
                 let made = self.evaluate(&batches, &params, &inputs);
-                inputs.encode(merge_equal(&[made], self.grid.steps, true)?)
+                batches.encode(merge_equal(&[made], self.grid.steps, true)?, &inputs)
             })
             .await
         })

@@ -12,7 +12,7 @@ use super::batch::{ABSENT, BatchBuilder, HistogramSlot, SeriesBatch, is_absent};
 use super::grid::Grid;
 use super::instant::{InstantMode, InstantSelect};
 use super::label_bytes::{NameAction, get, show};
-use super::leaf::Leaf;
+use super::leaf::{Leaf, selection_bytes};
 use super::operator::{BatchStream, Inputs, Operator, once};
 use super::unique::duplicate_series;
 use crate::ast::PosRange;
@@ -51,7 +51,7 @@ impl Operator for Info {
             let is_info = |labels: &[u8]| names.iter().all(|m| m.matches(get(labels, METRIC_NAME)));
             let infos = self.fetch(&base, &names, &is_info, &inputs).await?;
             let batch = self.combine(&base, &infos, &is_info)?;
-            inputs.encode(batch)
+            base.encode(batch, &inputs)
         })
     }
 }
@@ -151,8 +151,10 @@ impl Info {
             series_max: self.series_max,
         };
         let selection = self.source.select(&request).await?;
+        inputs.query.keep(selection_bytes(&*selection))?;
+        let memory_max = inputs.query.memory.limit();
         let select = InstantSelect {
-            leaf: Leaf::new(selection, self.grid.steps, 1, false),
+            leaf: Leaf::new(selection, self.grid.steps, request.range, 1, memory_max, false),
             grid: self.grid,
             offset: self.offset,
             pinned: self.pinned,

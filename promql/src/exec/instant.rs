@@ -84,6 +84,7 @@ impl InstantSelect {
         let mut picked_for = None;
         let mut looked_at = 0u64;
         for (i, series) in range.enumerate() {
+            query.check_abandoned()?;
             let entry = &samples.series[i];
             if entry.values.is_empty() && entry.histograms.is_empty() {
                 continue;

@@ -5,16 +5,25 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream;
-use model::{CounterResetHint, FloatHistogram, SampleBatch};
-use proto::Selection;
+use model::{CounterResetHint, FloatHistogram, SampleBatch, TimeRange};
+use proto::{SelectedSeries, Selection};
 
 use super::batch::SeriesBatch;
-use super::operator::{BatchStream, Inputs, compute};
+use super::operator::{BatchStream, Inputs, compute, from_plan_error};
 use crate::engine::QueryError;
 use crate::histogram::detect_reset;
 
+/// A series in a selection, beside its labels.
+pub(crate) const SERIES_BYTES: usize = size_of::<SelectedSeries>() + 32;
 /// Most values of one batch.
 const VALUES_MAX: usize = 1 << 22;
+/// Most bytes of samples that are read at a time; a large part of a small budget is less.
+const CHUNK_BYTES_MAX: usize = 64 << 20;
+const CHUNK_BYTES_MIN: usize = 1 << 20;
+/// Up to so many bytes, what a chunk can hold is reserved without asking how much there is.
+const UNASKED_BYTES: usize = 8 << 20;
+/// A sample while it is read: value, and timestamp where series do not share them.
+const SAMPLE_BYTES: usize = 16;
 
 /// A selection and how it is split.
 #[derive(Clone)]
@@ -29,6 +38,8 @@ pub(crate) struct Leaf {
     pub steps: usize,
     /// Whether only count and sum of histograms will be looked at.
     pub stats_only: bool,
+    /// Bytes that the samples of one series take while they are read, as far as known.
+    series_bytes: usize,
 }
 
 impl std::fmt::Debug for Leaf {
@@ -38,18 +49,24 @@ impl std::fmt::Debug for Leaf {
 }
 
 impl Leaf {
-    /// Splits a selection for `steps` steps over at most `partitions_max` partitions.
+    /// Splits a selection of samples in `range` for `steps` steps over at most `partitions_max` partitions, in
+    /// chunks that fit into `memory_max` bytes.
     pub(crate) fn new(
         selection: Arc<dyn Selection>,
         steps: usize,
+        range: TimeRange,
         partitions_max: usize,
+        memory_max: usize,
         stats_only: bool,
     ) -> Self {
         // a batch holds a few million values at most
         let most = (VALUES_MAX / steps.max(1)).max(1);
         let chunk = if steps <= 32 { 1024 } else { 256 }.min(most);
+        let series_bytes = series_bytes(&*selection, range, chunk);
+        let chunk_bytes = (memory_max / 16).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        let chunk = chunk.min(chunk_bytes / series_bytes.max(1)).max(1);
         let partitions = selection.series().len().div_ceil(chunk).clamp(1, partitions_max.max(1));
-        Leaf { selection, chunk, partitions, steps, stats_only }
+        Leaf { selection, chunk, partitions, steps, stats_only, series_bytes }
     }
 
     /// The chunks of one partition.
@@ -75,17 +92,24 @@ impl Leaf {
                     let (leaf, inputs, _) = &*shared;
                     let query = Arc::clone(&inputs.query);
                     query.check_deadline()?;
+                    let memory = query.reserve(leaf.series_bytes * range.len())?;
                     let mut samples = leaf.selection.read(range.clone()).await?;
+                    memory.try_resize(samples.bytes()).map_err(from_plan_error)?;
                     if leaf.stats_only && !samples.histograms.is_empty() {
                         strip_buckets(&mut samples);
                     }
                     let count = samples.values.len() + samples.histograms.len();
                     query.samples.hold(count)?;
+                    let made = query.reserve(range.len() * leaf.steps * size_of::<f64>())?;
                     let weight = samples.values.len() + range.len() * leaf.steps;
                     let worker = Arc::clone(&shared);
                     let encoded = compute(&query, weight, move || {
                         let (leaf, inputs, work) = &*worker;
-                        inputs.encode(work(leaf, range, &samples)?)
+                        let batch = work(leaf, range, &samples)?;
+                        made.try_resize(batch.bytes()).map_err(from_plan_error)?;
+                        // the samples go before their memory is given back
+                        drop((samples, memory));
+                        batch.encode_holding(made, &inputs.schema, &inputs.query)
                     })
                     .await;
                     query.samples.release(count);
@@ -96,6 +120,25 @@ impl Leaf {
             })
             .boxed()
     }
+}
+
+/// Bytes that a selection's list of series takes.
+pub(crate) fn selection_bytes(selection: &dyn Selection) -> usize {
+    let labels: usize = selection.series().iter().map(|s| s.labels.as_bytes().len()).sum();
+    labels + selection.series().len() * SERIES_BYTES
+}
+
+/// Bytes that the samples of one series take while they are read. A short range holds so little that asking would
+/// cost more than it tells.
+fn series_bytes(selection: &dyn Selection, range: TimeRange, chunk: usize) -> usize {
+    let count = selection.series().len();
+    let span = usize::try_from(range.end.saturating_sub(range.start).max(0)).unwrap_or(usize::MAX);
+    // hardly anything is scraped more often than once a second
+    let most = (span / 1000).saturating_add(1).saturating_mul(SAMPLE_BYTES);
+    if most.saturating_mul(chunk.min(count)) <= UNASKED_BYTES {
+        return most;
+    }
+    selection.bytes_estimate().map_or(0, |bytes| bytes.div_ceil(count.max(1)))
 }
 
 /// Leaves count and sum of histograms. What the buckets say of resets goes into the hints first.

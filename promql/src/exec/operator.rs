@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DataFusionError, Result as PlanResult};
-use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion_execution::memory_pool::MemoryReservation;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion_physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -82,18 +82,18 @@ impl Inputs {
         self.batches(child, partition).map_ok(move |batch| SeriesBatch::decode(&batch, &query)).boxed()
     }
 
-    /// All of an input; it has one partition (`gather` sees to that). Memory and samples are accounted for as long
-    /// as the result lives.
+    /// All of an input; it has one partition (`gather` sees to that). Samples are accounted for as long as the
+    /// result lives. As much memory as it takes is reserved again, for what will be made of it.
     pub(crate) async fn collect(&self, child: usize) -> Result<Collected, QueryError> {
         let mut collected = Collected {
             batches: Vec::new(),
-            memory: self.reservation("collected"),
+            room: self.query.reserve(0)?,
             query: Arc::clone(&self.query),
             samples: 0,
         };
         let mut series = self.series(child, 0);
         while let Some(batch) = series.try_next().await? {
-            collected.memory.try_grow(batch.bytes()).map_err(from_plan_error)?;
+            collected.room.try_grow(batch.bytes()).map_err(from_plan_error)?;
             let samples = batch.sample_count();
             collected.samples += samples;
             self.query.samples.hold(samples)?;
@@ -101,11 +101,6 @@ impl Inputs {
         }
         self.query.check_deadline()?;
         Ok(collected)
-    }
-
-    /// Memory of the engine's pool, none at first.
-    pub(crate) fn reservation(&self, what: &'static str) -> MemoryReservation {
-        MemoryConsumer::new(what).register(self.task.memory_pool())
     }
 
     /// Encodes what the operator made.
@@ -123,14 +118,36 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    if values < OFFLOAD_VALUES { work() } else { query.runtime.cpu(work).await }
+    if values < OFFLOAD_VALUES {
+        return work();
+    }
+    // whoever stops waiting for work has stopped waiting for the whole query
+    let mut waiting = Waiting { query, is_done: false };
+    let made = query.runtime.cpu(work).await;
+    waiting.is_done = true;
+    made
+}
+
+/// Somebody waits for work on another thread.
+struct Waiting<'a> {
+    query: &'a QueryContext,
+    is_done: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.query.abandon();
+        }
+    }
 }
 
 /// All batches of an input.
 #[derive(Debug)]
 pub(crate) struct Collected {
     batches: Vec<SeriesBatch>,
-    memory: MemoryReservation,
+    /// For the operator's result, until that reserves what it takes.
+    room: MemoryReservation,
     query: Arc<QueryContext>,
     samples: usize,
 }
@@ -139,6 +156,17 @@ impl Collected {
     /// Values in all batches.
     pub(crate) fn values(&self) -> usize {
         self.batches.iter().map(|b| b.values.len()).sum()
+    }
+
+    /// Gives the memory back that was kept for what is made of it.
+    pub(crate) fn free_room(&self) {
+        self.room.free();
+    }
+
+    /// Encodes what was made of it.
+    pub(crate) fn encode(&self, batch: SeriesBatch, inputs: &Inputs) -> Result<RecordBatch, QueryError> {
+        self.room.free();
+        inputs.encode(batch)
     }
 }
 
@@ -184,9 +212,7 @@ pub(crate) fn from_plan_error(error: DataFusionError) -> QueryError {
             Ok(error) => *error,
             Err(other) => QueryError::Internal(other.to_string()),
         },
-        DataFusionError::ResourcesExhausted(text) => {
-            QueryError::Execution(format!("queries hold more memory than memory_bytes_max allows: {text}"))
-        }
+        DataFusionError::ResourcesExhausted(text) => QueryError::Execution(text),
         other => QueryError::Internal(other.to_string()),
     }
 }

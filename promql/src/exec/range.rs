@@ -54,6 +54,7 @@ impl RangeSelect {
         let mut out = BatchBuilder::new(self.spec.grid.steps, range.len());
         let mut rows = WindowRows::new(&self.spec, query, params);
         for (i, series) in range.enumerate() {
+            query.check_abandoned()?;
             let entry = &samples.series[i];
             let row = Row {
                 labels: leaf.selection.series()[series].labels.as_bytes(),

@@ -56,7 +56,7 @@ impl Operator for Rank {
                     AggregateOp::Quantile => self.quantile(&batches, &param, &inputs),
                     _ => self.choose(&batches, &param, &inputs)?,
                 };
-                inputs.encode(batch)
+                batches.encode(batch, &inputs)
             })
             .await
         })

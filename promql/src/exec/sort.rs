@@ -34,7 +34,7 @@ impl Operator for Sort {
     fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
         once(async move {
             let batches = inputs.collect(0).await?;
-            inputs.encode(self.sorted(&batches))
+            batches.encode(self.sorted(&batches), &inputs)
         })
     }
 }

@@ -31,7 +31,7 @@ impl Operator for Unique {
             let batches = inputs.collect(0).await?;
             let query = Arc::clone(&inputs.query);
             compute(&query, batches.values(), move || {
-                inputs.encode(merge_equal(&batches, self.steps, self.merge)?)
+                batches.encode(merge_equal(&batches, self.steps, self.merge)?, &inputs)
             })
             .await
         })

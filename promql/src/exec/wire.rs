@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, RecordB
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt32Type};
 
 use super::aggregate::{HistogramState, HistogramStates};
-use super::batch::{ABSENT, HistogramSlot, SeriesBatch, list_column, list_type};
+use super::batch::{ABSENT, HistogramSlot, SeriesBatch, holding, list_column, list_type};
 use super::context::QueryContext;
 use crate::engine::QueryError;
 use crate::histogram::{Cursor, Malformed, MeanState, get_histogram, put_histogram};
@@ -110,6 +110,7 @@ pub(crate) fn rows_from_wire(batch: &RecordBatch, steps: usize) -> Result<Series
         steps,
         values: values_of(batch, 2).into(),
         histograms: slots.map(Arc::new),
+        is_charged: false,
     })
 }
 
@@ -170,7 +171,9 @@ pub(crate) fn states_from_wire(
         UInt32Array::from(vec![query.put_states(states); rows])
     };
     let mut columns: Vec<ArrayRef> = batch.columns()[..2].to_vec();
-    for column in 2..5 {
+    let memory = query.reserve(batch.get_array_memory_size())?;
+    columns.push(list_column(holding(values_of(batch, 2).into(), memory, None), steps)?);
+    for column in 3..5 {
         columns.push(list_column(values_of(batch, column).into(), steps)?);
     }
     columns.push(Arc::new(handles));

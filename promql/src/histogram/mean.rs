@@ -346,6 +346,12 @@ pub(crate) struct MeanParts {
 }
 
 impl MeanState {
+    /// Bytes held beside the state itself, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let buckets = self.value.positive.capacity() + self.value.negative.capacity();
+        buckets * size_of::<(i32, Pair)>()
+    }
+
     /// Of one histogram.
     pub(crate) fn new(h: &FloatHistogram, is_mean: bool) -> Self {
         MeanState {

@@ -84,8 +84,10 @@ impl Builder<'_> {
     }
 
     fn leaf(&self, selector: usize, steps: usize) -> Leaf {
-        let stats_only = self.selectors[selector].stats_only;
-        Leaf::new(Arc::clone(&self.selections[selector]), steps, self.partitions_max, stats_only)
+        let spec = &self.selectors[selector];
+        let selection = Arc::clone(&self.selections[selector]);
+        let memory_max = self.query.memory.limit();
+        Leaf::new(selection, steps, spec.range, self.partitions_max, memory_max, spec.stats_only)
     }
 
     fn scalar_children(&self, args: &mut ScalarArgs) -> Vec<Plan> {

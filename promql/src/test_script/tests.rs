@@ -7,7 +7,7 @@ use model::{Labels, TimestampMs};
 
 use super::*;
 use crate::annotations::Annotations;
-use crate::engine::{Answer, MatrixSeries, QueryStats, SampleValue, Value, VectorSample};
+use crate::engine::{Answer, AnswerMemory, MatrixSeries, QueryStats, SampleValue, Value, VectorSample};
 
 type Canned = Box<dyn FnMut(&str, TimestampMs, bool) -> Result<Answer, String> + Send>;
 
@@ -57,6 +57,7 @@ fn answer(value: Value) -> Result<Answer, String> {
         infos: vec![],
         annotations: Annotations::default(),
         stats: QueryStats::default(),
+        memory: AnswerMemory::default(),
     })
 }
 

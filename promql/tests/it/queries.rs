@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::{ErrorKind, Labels, TenantId};
 use promql::{
-    Answer, Engine, EngineOptions, Features, MatrixSeries, MemorySource, QueryError, QueryRequest,
-    SampleValue, Value,
+    Answer, Engine, EngineOptions, Features, MatrixSeries, MemoryLimits, MemorySource, QueryError,
+    QueryRequest, SampleValue, Value,
 };
 use runtime::Runtime;
 
@@ -184,9 +184,59 @@ fn a_simulated_runtime_runs_queries_too() {
 
 #[test]
 fn memory_is_bounded_and_says_so() {
-    let tight = EngineOptions { memory_bytes_max: 10_000, ..EngineOptions::default() };
-    let refused = error(tight, "x_total + on(instance, pod) x_total", true);
-    assert!(refused.to_string().contains("memory_bytes_max"), "{refused}");
+    let tight = |query_bytes_max| EngineOptions {
+        memory: MemoryLimits { query_bytes_max, ..MemoryLimits::default() },
+        features: Features::all(),
+        ..EngineOptions::default()
+    };
+    let runtime = Runtime::simulated(1);
+    let source = counters();
+    for expr in [
+        "x_total",
+        "x_total[30m]",
+        "x_total + on(instance, pod) x_total",
+        "sum by (pod) (rate(x_total[5m]))",
+        "sort(topk(3, x_total))",
+        "quantile_over_time(0.5, x_total[10m:1m])",
+    ] {
+        let mut refused = 0;
+        let mut bytes = 1 << 10;
+        let (peak, held) = loop {
+            let engine = Engine::new(runtime.clone(), tight(bytes));
+            let answer = if expr.ends_with(']') {
+                runtime.block_on(engine.instant(source.clone(), request(expr), 50 * MINUTE))
+            } else {
+                runtime.block_on(engine.range(source.clone(), request(expr), 0, 60 * MINUTE, MINUTE))
+            };
+            assert!(engine.memory().peak <= bytes as u64, "{expr}: {:?} of {bytes}", engine.memory());
+            match answer {
+                Ok(answer) => {
+                    let held = engine.memory().held;
+                    assert_eq!(answer.stats.memory_peak, engine.memory().peak, "{expr}");
+                    drop(answer);
+                    assert_eq!(engine.memory().held, 0, "{expr}");
+                    break (engine.memory().peak, held);
+                }
+                Err(error) => {
+                    // virtual time passes when nothing is left to do: tasks have ended then
+                    runtime.block_on(async { runtime.sleep(Duration::from_millis(1)).await });
+                    let text = format!(
+                        "query processing would hold more than {bytes} bytes in memory, the limit of a query \
+                         (`query.max_memory_bytes`)"
+                    );
+                    assert_eq!((error.to_string(), error.kind()), (text, ErrorKind::Invalid), "{expr}");
+                    assert_eq!(
+                        (engine.memory().held, engine.memory().refused_query > 0),
+                        (0, true),
+                        "{expr}"
+                    );
+                    refused += 1;
+                }
+            }
+            bytes *= 2;
+        };
+        assert!(refused > 0 && held > 0 && peak > held, "{expr}: {refused} {peak} {held}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::{TenantId, TimestampMs};
-use promql::{QueryRequest, QueryStats, Value};
+use promql::{AnswerMemory, QueryRequest, QueryStats, Value};
 
 /// When a query is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,6 +86,8 @@ pub(crate) struct Answered {
     pub(crate) stats: QueryStats,
     /// Time in the queue.
     pub(crate) waited: Duration,
+    /// Counts it in the budget of its query.
+    pub(crate) memory: AnswerMemory,
     is_counted: AtomicBool,
 }
 
@@ -95,8 +97,9 @@ impl Answered {
         (warnings, infos): (Vec<String>, Vec<String>),
         stats: QueryStats,
         waited: Duration,
+        memory: AnswerMemory,
     ) -> Self {
-        Answered { value, warnings, infos, stats, waited, is_counted: AtomicBool::new(false) }
+        Answered { value, warnings, infos, stats, waited, memory, is_counted: AtomicBool::new(false) }
     }
 
     /// True once: what it cost is counted once, however many share it.

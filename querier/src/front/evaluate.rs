@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::TimestampMs;
-use promql::{Annotations, Answer, QueryError, QueryStats, Reach, Value};
+use promql::{Annotations, Answer, AnswerMemory, QueryError, QueryStats, Reach, Value};
 use proto::{DataVersion, Source};
 use runtime::Moment;
 
@@ -32,6 +32,7 @@ struct Work<'a> {
     waited: Duration,
     began: Moment,
     stats: QueryStats,
+    memory: AnswerMemory,
 }
 
 /// A run of steps of an answer.
@@ -62,7 +63,7 @@ impl Front {
         let value = self.joined(runs, ends).await;
         self.cache.note(Found::All, count(ends, step));
         let texts = annotations.to_text(&asked.expr);
-        Some(Answered::new(value, texts, QueryStats::default(), Duration::ZERO))
+        Some(Answered::new(value, texts, QueryStats::default(), Duration::ZERO, AnswerMemory::default()))
     }
 
     /// The answer, evaluated where it is not known.
@@ -73,7 +74,8 @@ impl Front {
         waited: Duration,
     ) -> Result<Answered, ApiError> {
         let (began, stats) = (self.runtime.monotonic(), QueryStats::default());
-        let mut work = Work { front: self, source, asked, waited, began, stats };
+        let memory = AnswerMemory::default();
+        let mut work = Work { front: self, source, asked, waited, began, stats, memory };
         match asked.times {
             Times::Instant(t) => {
                 let request = asked.request(work.time_left());
@@ -124,16 +126,18 @@ impl Work<'_> {
         let step = self.asked.times.step();
         let mut answer = self.front.engine.range(source, request, first, last, step).await?;
         let per_step = answer.stats.samples_per_step.take();
+        self.memory.join(answer.memory.clone());
         add(&mut self.stats, &answer.stats);
         self.stats.samples_per_step = per_step;
         Ok(answer)
     }
 
     fn answered(&self, answer: Answer) -> Answered {
-        let Answer { value, warnings, infos, stats, .. } = answer;
+        let Answer { value, warnings, infos, stats, memory, .. } = answer;
         let is_range = matches!(self.asked.times, Times::Range { .. });
         let stats = if is_range { self.stats.clone() } else { stats };
-        Answered::new(Arc::new(value), (warnings, infos), stats, self.waited)
+        let memory = if is_range { self.memory.clone() } else { memory };
+        Answered::new(Arc::new(value), (warnings, infos), stats, self.waited, memory)
     }
 
     async fn range_without_cache(mut self) -> Result<Answered, ApiError> {
@@ -169,7 +173,7 @@ impl Work<'_> {
             let texts = annotations.to_text(&asked.expr);
             let new = Evaluated::new(asked.times, Arc::clone(&value), annotations, reach);
             cache.put(key, Entry::with(changes.now, &right, Arc::new(new), step));
-            return Ok(Answered::new(value, texts, self.stats, self.waited));
+            return Ok(Answered::new(value, texts, self.stats, self.waited, self.memory));
         }
         self.range_anew(key, changes.now, &right, reach).await
     }

@@ -132,7 +132,7 @@ impl World {
             }
         };
         let texts = (answer.warnings, answer.infos);
-        Ok(Answered::new(Arc::new(answer.value), texts, answer.stats, Duration::ZERO))
+        Ok(Answered::new(Arc::new(answer.value), texts, answer.stats, Duration::ZERO, answer.memory))
     }
 }
 

@@ -142,8 +142,12 @@ async fn run(
             quote(&options.stats)
         ));
     }
-    let mut tail =
-        Tail { stats: Vec::new(), warnings: shown(warnings, "warning"), infos: shown(infos, "info") };
+    let mut tail = Tail {
+        stats: Vec::new(),
+        warnings: shown(warnings, "warning"),
+        infos: shown(infos, "info"),
+        _memory: answered.memory.clone(),
+    };
     if !options.stats.is_empty() {
         write_stats(&mut tail.stats, stats, waited, began.elapsed());
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::FloatHistogram;
-use promql::{MatrixSeries, SampleValue, Value, VectorSample};
+use promql::{AnswerMemory, MatrixSeries, SampleValue, Value, VectorSample};
 
 use super::histogram::write_histogram;
 use super::number::{write_float, write_float_plain, write_seconds, write_timestamp};
@@ -15,6 +15,8 @@ pub(crate) struct Tail {
     pub(crate) stats: Vec<u8>,
     pub(crate) warnings: Vec<String>,
     pub(crate) infos: Vec<String>,
+    /// The budget counts the answer until it is written.
+    pub(crate) _memory: AnswerMemory,
 }
 
 /// Writes `{"status":"success","data":{"resultType":…,"result":…}}` in pieces.
@@ -266,8 +268,12 @@ mod tests {
 
     #[test]
     fn empty_lists_are_lists_and_the_tail_follows() {
-        let tail =
-            Tail { stats: b"{}".to_vec(), warnings: vec!["w".into()], infos: vec!["i".into(), "j".into()] };
+        let tail = Tail {
+            stats: b"{}".to_vec(),
+            warnings: vec!["w".into()],
+            infos: vec!["i".into(), "j".into()],
+            ..Tail::default()
+        };
         assert_eq!(
             text(Value::Matrix(vec![]), tail, 1),
             r#"{"status":"success","data":{"resultType":"matrix","result":[],"stats":{}},"warnings":["w"],"infos":["i","j"]}"#

@@ -53,7 +53,7 @@ fn merged(
     let count = merged.series().len();
     if request.series_max > 0 && count > request.series_max {
         return Err(SourceError::Limit(format!(
-            "the query selects {count} series, at most {} are allowed",
+            "the query selects more than {} series in one selector, the limit of a query (`query.max_series`)",
             request.series_max
         )));
     }

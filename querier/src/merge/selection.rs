@@ -149,6 +149,11 @@ impl Selection for MergedSelection {
         join(batches, &held, starts)
     }
 
+    fn bytes_estimate(&self) -> Option<usize> {
+        // the parts' samples, and the same joined
+        self.parts.iter().map(|part| part.bytes_estimate()).sum::<Option<usize>>().map(|bytes| bytes * 2)
+    }
+
     fn warnings(&self) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
         for warning in self.parts.iter().flat_map(|part| part.warnings()) {

@@ -283,7 +283,13 @@ fn too_many_series_are_refused_and_warnings_united() {
     let selection = run(source.select(&request())).unwrap();
     assert_eq!(selection.warnings(), ["stale read", "source 0", "source 1"]);
     let refused = run(source.select(&SelectRequest { series_max: 1, ..request() })).err().unwrap();
-    assert_eq!(refused, SourceError::Limit("the query selects 2 series, at most 1 are allowed".into()));
+    assert_eq!(
+        refused,
+        SourceError::Limit(
+            "the query selects more than 1 series in one selector, the limit of a query (`query.max_series`)"
+                .into()
+        )
+    );
     assert!(run(source.select(&SelectRequest { series_max: 2, ..request() })).is_ok());
 }
 

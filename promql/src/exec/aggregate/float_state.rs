@@ -41,7 +41,13 @@ impl FloatStates {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        (self.a.len() + self.b.len() + self.c.len()) * 8
+        (self.a.capacity() + self.b.capacity() + self.c.capacity()) * 8
+    }
+
+    /// Bytes that `groups` more take.
+    pub(crate) fn bytes_of(&self, groups: usize) -> usize {
+        let columns = 1 + usize::from(self.uses_b()) + usize::from(self.uses_c());
+        groups * self.steps * columns * 8
     }
 
     /// Adds a group.

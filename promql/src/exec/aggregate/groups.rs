@@ -52,11 +52,22 @@ pub(crate) struct Groups {
     /// Whether a member's name is to be dropped at the end.
     pub drop_name: Vec<bool>,
     scratch: Vec<u8>,
+    label_bytes: usize,
     /// The group without labels: looked up without comparing nothing to nothing.
     unlabelled: Option<usize>,
 }
 
 impl Groups {
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes_of(self.labels.len(), self.label_bytes)
+    }
+
+    /// Bytes that `groups` take whose labels have `label_bytes`: they are kept twice.
+    pub(crate) fn bytes_of(&self, groups: usize, label_bytes: usize) -> usize {
+        groups * 64 + label_bytes * 2
+    }
+
     /// The group of a series; `true` when it is new.
     pub(crate) fn find(&mut self, key: &GroupKey, labels: &[u8], drop_name: bool) -> (usize, bool) {
         let bytes: &[u8] = if *key == GroupKey::Exact {
@@ -80,6 +91,7 @@ impl Groups {
             self.unlabelled = Some(number);
         }
         let bytes: Box<[u8]> = Box::from(bytes);
+        self.label_bytes += bytes.len();
         self.labels.push(bytes.clone());
         self.drop_name.push(drop_name);
         self.numbers.insert(bytes, number as u32);

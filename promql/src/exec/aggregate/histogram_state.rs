@@ -30,6 +30,14 @@ pub(crate) struct HistogramStates {
 }
 
 impl HistogramStates {
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let entry = size_of::<(usize, usize)>() + size_of::<HistogramState>();
+        // they are mostly alike
+        let own = self.states.values().next().map_or(0, |state| state.mean.bytes());
+        self.states.capacity() * entry + self.states.len() * own
+    }
+
     /// Folds a histogram in.
     pub(crate) fn add(&mut self, group: usize, step: usize, h: &FloatHistogram, is_mean: bool) -> Added {
         match self.states.get_mut(&(group, step)) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use datafusion_execution::memory_pool::MemoryReservation;
 use futures::StreamExt;
 use model::METRIC_NAME;
 
@@ -15,7 +16,7 @@ use crate::annotations::Annotation;
 use crate::ast::{AggregateOp, PosRange};
 use crate::engine::QueryError;
 use crate::exec::batch::{
-    ABSENT, BatchBuilder, LabelsColumn, SeriesBatch, is_absent, list_column, list_type, list_values,
+    ABSENT, BatchBuilder, LabelsColumn, SeriesBatch, holding, is_absent, list_column, list_type, list_values,
 };
 use crate::exec::context::QueryContext;
 use crate::exec::gather::gathered;
@@ -58,12 +59,13 @@ impl Operator for Partial {
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {
         once(async move {
             let mut batches = inputs.series(0, partition);
-            let mut folded = Folded::new(self.op, self.steps);
-            let memory = inputs.reservation("aggregation");
+            let mut folded = Folded::new(self.op, self.steps, &inputs)?;
             let mut scratch = Vec::new();
             while let Some(batch) = batches.next().await {
-                self.fold(&batch?, &mut folded, &mut scratch, &inputs.query);
-                memory.try_resize(folded.floats.bytes()).map_err(from_plan_error)?;
+                let batch = batch?;
+                folded.make_room(batch.rows(), batch.labels.value_data().len())?;
+                self.fold(&batch, &mut folded, &mut scratch, &inputs.query);
+                folded.charge()?;
             }
             folded.encode(&inputs)
         })
@@ -77,16 +79,33 @@ struct Folded {
     groups: Groups,
     floats: FloatStates,
     histograms: HistogramStates,
+    memory: MemoryReservation,
 }
 
 impl Folded {
-    fn new(op: AggregateOp, steps: usize) -> Self {
-        Folded {
+    fn new(op: AggregateOp, steps: usize, inputs: &Inputs) -> Result<Self, QueryError> {
+        Ok(Folded {
             steps,
             groups: Groups::default(),
             floats: FloatStates::new(op, steps),
             histograms: HistogramStates::default(),
-        }
+            memory: inputs.query.reserve(0)?,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.floats.bytes() + self.groups.bytes() + self.histograms.bytes()
+    }
+
+    /// Reserves what `rows` more groups would take.
+    fn make_room(&self, rows: usize, label_bytes: usize) -> Result<(), QueryError> {
+        let more = self.floats.bytes_of(rows) + self.groups.bytes_of(rows, label_bytes);
+        self.memory.try_grow(more).map_err(from_plan_error)
+    }
+
+    /// Reserves what it takes now.
+    fn charge(&self) -> Result<(), QueryError> {
+        self.memory.try_resize(self.bytes()).map_err(from_plan_error)
     }
 
     fn group(&mut self, key: &GroupKey, labels: &[u8], drop_name: bool) -> usize {
@@ -108,7 +127,7 @@ impl Folded {
         } else {
             UInt32Array::from(vec![inputs.query.put_states(self.histograms); rows])
         };
-        let a = list_column(ScalarBuffer::from(self.floats.a), self.steps)?;
+        let a = list_column(holding(ScalarBuffer::from(self.floats.a), self.memory, None), self.steps)?;
         // unused columns share the first one
         let or_a = |column: Vec<f64>| -> Result<ArrayRef, QueryError> {
             if column.is_empty() {
@@ -213,7 +232,7 @@ impl Operator for Final {
     fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
         once(async move {
             let folded = self.merged(&inputs).await?;
-            inputs.encode(self.finish(folded, &inputs.query))
+            inputs.encode(self.finish(folded, &inputs.query)?)
         })
     }
 }
@@ -221,12 +240,14 @@ impl Operator for Final {
 impl Final {
     /// The states of all partitions of the input.
     async fn merged(&self, inputs: &Inputs) -> Result<Folded, QueryError> {
-        let mut folded = Folded::new(self.op, self.steps);
-        let memory = inputs.reservation("aggregation");
+        let mut folded = Folded::new(self.op, self.steps, inputs)?;
         let mut batches = gathered(inputs, 0);
         while let Some(batch) = batches.next().await {
-            self.merge(&batch?, &mut folded, &inputs.query);
-            memory.try_resize(folded.floats.bytes()).map_err(from_plan_error)?;
+            let batch = batch?;
+            let labels = batch.column(0).as_binary::<i32>().value_data().len();
+            folded.make_room(batch.num_rows(), labels)?;
+            self.merge(&batch, &mut folded, &inputs.query);
+            folded.charge()?;
         }
         Ok(folded)
     }
@@ -256,8 +277,10 @@ impl Final {
         }
     }
 
-    fn finish(&self, mut folded: Folded, query: &QueryContext) -> SeriesBatch {
+    fn finish(&self, mut folded: Folded, query: &QueryContext) -> Result<SeriesBatch, QueryError> {
         let rows = folded.groups.labels.len();
+        // until the batch has its own
+        let _room = query.reserve(rows * self.steps * 8)?;
         let mut out = BatchBuilder::new(self.steps, rows);
         let has_histograms = !folded.histograms.states.is_empty();
         for group in 0..rows {
@@ -288,6 +311,6 @@ impl Final {
                 out.pop();
             }
         }
-        out.finish()
+        Ok(out.finish())
     }
 }
