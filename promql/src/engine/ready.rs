@@ -146,7 +146,6 @@ impl Run<'_> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of the result")]
     async fn select_all<T>(
         &self,
         planned: T,
@@ -203,7 +202,7 @@ impl Run<'_> {
         };
         let (node, selectors) = planner.part(spec, grid)?;
         let selections = self.select(source, &selectors, query).await?;
-        let work = Work::Here { node, selectors, selections, source: Arc::clone(source) };
+        let work = Work::Here { node: Box::new(node), selectors, selections, source: Arc::clone(source) };
         Ok(Prepared { name, steps: part.steps.clone(), is_stitched, work })
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
 use proto::{Fragment, FragmentEnd, FragmentOutput, FragmentPart, RunFragment};
 
@@ -43,30 +44,34 @@ impl Operator for Remote {
                 Err(QueryError::Unavailable("a node ended its answer before it was complete".to_owned()))
             });
             let parts = parts.map_err(QueryError::from).chain(ended);
-            let state = (parts.boxed(), false);
-            Ok(stream::try_unfold((state, self, inputs), |((mut parts, done), this, inputs)| async move {
-                while !done {
-                    let Some(part) = parts.try_next().await? else { break };
-                    match part {
-                        FragmentPart::Batch(batch) => {
-                            let states = this.fragment.output == FragmentOutput::AggregationStates;
-                            let batch = if states {
-                                wire::states_from_wire(&batch, this.steps, &inputs.schema, &inputs.query)?
-                            } else {
-                                inputs.encode(wire::rows_from_wire(&batch, this.steps)?)?
-                            };
-                            return Ok(Some((batch, ((parts, false), this, inputs))));
-                        }
-                        FragmentPart::End(end) => {
-                            take_end(end, this.steps, this.fragment.count_times, &inputs.query);
-                            break;
-                        }
+            let state = (parts.boxed(), self, inputs);
+            Ok(stream::try_unfold(state, |(mut parts, this, inputs)| async move {
+                match parts.try_next().await? {
+                    Some(FragmentPart::Batch(batch)) => {
+                        let batch = this.decoded(&batch, &inputs)?;
+                        Ok(Some((batch, (parts, this, inputs))))
                     }
+                    Some(FragmentPart::End(end)) => {
+                        take_end(end, this.steps, this.fragment.count_times, &inputs.query);
+                        Ok(None)
+                    }
+                    None => Ok(None),
                 }
-                Ok(None)
             })
             .boxed())
         })
+    }
+}
+
+impl Remote {
+    /// A batch as operators here know it.
+    fn decoded(&self, batch: &RecordBatch, inputs: &Inputs) -> Result<RecordBatch, QueryError> {
+        match self.fragment.output {
+            FragmentOutput::AggregationStates => {
+                wire::states_from_wire(batch, self.steps, &inputs.schema, &inputs.query)
+            }
+            FragmentOutput::Rows => inputs.encode(wire::rows_from_wire(batch, self.steps)?),
+        }
     }
 }
 

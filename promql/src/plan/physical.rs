@@ -22,7 +22,7 @@ type Plan = Arc<dyn ExecutionPlan>;
 pub(crate) enum Work {
     /// This process, over series selected already.
     Here {
-        node: Node,
+        node: Box<Node>,
         selectors: Vec<SelectorSpec>,
         selections: Vec<Arc<dyn Selection>>,
         source: Arc<dyn Source>,
@@ -145,7 +145,7 @@ impl Builder<'_> {
                 Work::Here { node, selectors, selections, source } => {
                     let builder = Builder { selectors, selections, source, fragments: &[], ..*self };
                     let partial = if states { builder.partial(node) } else { None };
-                    partial.unwrap_or_else(|| builder.build(node.clone()))
+                    partial.unwrap_or_else(|| builder.build(node.as_ref().clone()))
                 }
                 Work::There { run, fragment } => {
                     let remote =
