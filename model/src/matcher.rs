@@ -1,15 +1,15 @@
 //! A label matcher: `name = value`, `!=`, `=~`, `!~`, with Prometheus's semantics.
 //!
 //! Regular expressions are anchored at both ends and read as Go reads them. An absent label matches as "".
-//! Expressions that are really a set of literals or a prefix are recognised, so that they never run.
+//! Expressions that are really a set of literals, or literals with gaps between, are recognised and never run.
 
 use std::fmt;
 use std::sync::Arc;
 
-use regex::Regex;
+use regex_automata::meta;
 
 use crate::Labels;
-use crate::go_regex;
+use crate::go_regex::{self, Compiled, Folded, Wild};
 
 /// How a matcher compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,9 +53,12 @@ enum Test {
     NotEmpty,
     /// One of a sorted list.
     OneOf(Arc<[String]>),
-    /// Starts with a literal, anything after.
-    Prefix(Arc<str>),
-    Regex(Arc<Regex>),
+    /// A literal of any case.
+    Folded(Arc<Folded>),
+    /// Literals with gaps, and what all of them begin with.
+    Wild(Arc<[Wild]>, Arc<str>),
+    /// An automaton, and what all it matches begins with.
+    Regex(Arc<meta::Regex>, Arc<str>),
 }
 
 /// One condition on one label.
@@ -85,15 +88,19 @@ impl Matcher {
     fn regex_test(pattern: &str) -> Result<Test, MatcherError> {
         let compiled = go_regex::compile(pattern).map_err(MatcherError::Regex)?;
         Ok(match compiled {
-            go_regex::Compiled::Anything => Test::Anything,
-            go_regex::Compiled::NotEmpty => Test::NotEmpty,
-            go_regex::Compiled::OneOf(mut values) => {
+            Compiled::Anything => Test::Anything,
+            Compiled::NotEmpty => Test::NotEmpty,
+            Compiled::OneOf(mut values) => {
                 values.sort();
                 values.dedup();
                 Test::OneOf(Arc::from(values))
             }
-            go_regex::Compiled::Prefix(prefix) => Test::Prefix(Arc::from(prefix)),
-            go_regex::Compiled::Regex(regex) => Test::Regex(Arc::new(regex)),
+            Compiled::Folded(folded) => Test::Folded(Arc::new(folded)),
+            Compiled::Wild(wilds) => {
+                let prefix = Arc::from(common_prefix(&wilds));
+                Test::Wild(Arc::from(wilds), prefix)
+            }
+            Compiled::Regex(regex, prefix) => Test::Regex(Arc::new(regex), Arc::from(prefix)),
         })
     }
 
@@ -119,8 +126,9 @@ impl Matcher {
             Test::Anything => true,
             Test::NotEmpty => !value.is_empty(),
             Test::OneOf(values) => values.binary_search_by(|v| v.as_str().cmp(value)).is_ok(),
-            Test::Prefix(prefix) => value.starts_with(&**prefix),
-            Test::Regex(regex) => regex.is_match(value),
+            Test::Folded(folded) => folded.matches(value),
+            Test::Wild(wilds, _) => wilds.iter().any(|wild| wild.matches(value)),
+            Test::Regex(regex, prefix) => value.starts_with(&**prefix) && regex.is_match(value),
         };
         hit != matches!(self.op, MatchOp::NotEqual | MatchOp::NotRegex)
     }
@@ -140,6 +148,33 @@ impl Matcher {
         }
     }
 
+    /// The values that alone do not pass, when that is a short list. Never `Some` for positive matchers.
+    pub fn excluded_values(&self) -> Option<Vec<&str>> {
+        match (&self.test, self.op) {
+            (Test::Literal, MatchOp::NotEqual) => Some(vec![&self.value]),
+            (Test::OneOf(values), MatchOp::NotRegex) => Some(values.iter().map(String::as_str).collect()),
+            _ => None,
+        }
+    }
+
+    /// What every passing value begins with: "" when nothing is known. Always "" for negative matchers.
+    pub fn literal_prefix(&self) -> &str {
+        match (&self.test, self.op) {
+            (Test::Literal, MatchOp::Equal) => &self.value,
+            (Test::Wild(_, prefix) | Test::Regex(_, prefix), MatchOp::Regex) => prefix,
+            _ => "",
+        }
+    }
+
+    /// Whether exactly the series that carry the label pass.
+    pub fn matches_all_but_empty(&self) -> bool {
+        match (&self.test, self.op) {
+            (Test::NotEmpty, MatchOp::Regex) => true,
+            (_, MatchOp::NotEqual | MatchOp::NotRegex) => self.excluded_values().is_some_and(|v| v == [""]),
+            _ => false,
+        }
+    }
+
     /// Whether the condition holds for everything, so that it need not be looked at.
     pub fn matches_everything(&self) -> bool {
         matches!((&self.test, self.op), (Test::Anything, MatchOp::Regex))
@@ -149,6 +184,15 @@ impl Matcher {
     pub fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
         matchers.iter().all(|m| m.matches(labels.get_or_empty(&m.name)))
     }
+}
+
+/// What all of them begin with.
+fn common_prefix(wilds: &[Wild]) -> &str {
+    let Some((first, rest)) = wilds.split_first() else { return "" };
+    rest.iter().fold(first.prefix(), |common, wild| {
+        let same = common.chars().zip(wild.prefix().chars()).take_while(|(a, b)| a == b);
+        &common[..same.map(|(c, _)| c.len_utf8()).sum()]
+    })
 }
 
 impl PartialEq for Matcher {
@@ -196,9 +240,35 @@ mod tests {
         assert_eq!(re("(a|b)c").literal_values(), Some(vec!["ac", "bc"]));
         assert_eq!(re("foo").literal_values(), Some(vec!["foo"]));
         assert!(re(".*").matches_everything());
-        assert!(matches!(re("api-.*").test, Test::Prefix(_)));
+        for wild in ["api-.*", ".*x", ".*x.*", "a.+b", "(a|b).*", "a.*|.*b", "^a.*$"] {
+            assert!(matches!(re(wild).test, Test::Wild(..)), "{wild}");
+        }
+        assert!(matches!(re("(?i)a-rather-long-name").test, Test::Folded(_)));
+        assert!(matches!(re("[0-9]{2}").test, Test::Regex(..)));
         assert!(matches!(re(".+").test, Test::NotEmpty));
         assert!(re("api-.*").matches("api-\n") && !re("api-.*").matches("ap"));
+    }
+
+    #[test]
+    fn what_values_begin_with_is_known() {
+        assert_eq!(re("api-.*").literal_prefix(), "api-");
+        assert_eq!(re("api-a.*|api-b.*").literal_prefix(), "api-");
+        assert_eq!(re("api-[0-9]+").literal_prefix(), "api-");
+        assert_eq!(re("(api-[0-9]+)?").literal_prefix(), "");
+        assert_eq!(re(".*").literal_prefix(), "");
+        assert_eq!(Matcher::new(MatchOp::NotRegex, "l", "api-.*").unwrap().literal_prefix(), "");
+    }
+
+    #[test]
+    fn lists_of_what_fails_are_known() {
+        let not = |op, value: &str| Matcher::new(op, "l", value).unwrap();
+        assert_eq!(not(MatchOp::NotEqual, "a").excluded_values(), Some(vec!["a"]));
+        assert_eq!(not(MatchOp::NotRegex, "a|b").excluded_values(), Some(vec!["a", "b"]));
+        assert_eq!(re("a").excluded_values(), None);
+        assert!(not(MatchOp::NotEqual, "").matches_all_but_empty());
+        assert!(not(MatchOp::NotRegex, "").matches_all_but_empty());
+        assert!(re(".+").matches_all_but_empty());
+        assert!(!not(MatchOp::NotRegex, "|a").matches_all_but_empty());
     }
 
     #[test]

@@ -1,12 +1,21 @@
 //! Replacement by a regular expression with capture groups, as Go's `Expand` has it.
 
-use regex::{Captures, Regex};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::go_regex;
+use regex_automata::util::captures::Captures;
+
+use crate::go_regex::{self, WithCaptures};
 
 /// An expression anchored at both ends, and templates (`$1`, `${name}`, `$$`) filled from what it captures.
-#[derive(Debug, Clone)]
-pub struct Replacer(Regex);
+#[derive(Clone)]
+pub struct Replacer(Arc<WithCaptures>);
+
+impl fmt::Debug for Replacer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0.regex)
+    }
+}
 
 impl Replacer {
     /// Reads an expression in Go's syntax.
@@ -14,13 +23,48 @@ impl Replacer {
     /// # Errors
     /// Go's text when it is none.
     pub fn new(pattern: &str) -> Result<Self, String> {
-        go_regex::compile_with_captures(pattern).map(Replacer)
+        go_regex::compile_with_captures(pattern).map(|compiled| Replacer(Arc::new(compiled)))
     }
 
     /// The filled template, when `text` matches as a whole.
     pub fn replace(&self, text: &str, template: &str) -> Option<String> {
-        let captures = self.0.captures(text)?;
-        Some(expand(&captures, template))
+        let mut captures = self.0.regex.create_captures();
+        self.0.regex.captures(text, &mut captures);
+        captures.is_match().then(|| self.expand(text, &captures, template))
+    }
+
+    /// What a group captured, by number or name; "" when it took no part.
+    fn captured<'t>(&self, text: &'t str, captures: &Captures, name: &str) -> &'t str {
+        let group = |number: usize| captures.get_group(number).and_then(|span| text.get(span.range()));
+        let is_number =
+            name.bytes().all(|b| b.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
+        let found = match name.parse::<usize>() {
+            Ok(number) if is_number => group(number),
+            _ => {
+                self.0.names.iter().filter(|(other, _)| other == name).find_map(|(_, number)| group(*number))
+            }
+        };
+        found.unwrap_or_default()
+    }
+
+    fn expand(&self, text: &str, captures: &Captures, template: &str) -> String {
+        let mut out = String::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            if let Some(tail) = after.strip_prefix('$') {
+                out.push('$');
+                rest = tail;
+            } else if let Some((name, tail)) = reference(after) {
+                out.push_str(self.captured(text, captures, name));
+                rest = tail;
+            } else {
+                out.push('$');
+                rest = after;
+            }
+        }
+        out.push_str(rest);
+        out
     }
 }
 
@@ -37,30 +81,6 @@ fn reference(rest: &str) -> Option<(&str, &str)> {
     if end == 0 { None } else { Some(rest.split_at(end)) }
 }
 
-fn expand(captures: &Captures<'_>, template: &str) -> String {
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        if let Some(tail) = after.strip_prefix('$') {
-            out.push('$');
-            rest = tail;
-        } else if let Some((name, tail)) = reference(after) {
-            let found = match name.parse::<usize>() {
-                Ok(number) if name.bytes().all(|b| b.is_ascii_digit()) => captures.get(number),
-                _ => captures.name(name),
-            };
-            out.push_str(found.map_or("", |m| m.as_str()));
-            rest = tail;
-        } else {
-            out.push('$');
-            rest = after;
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +95,9 @@ mod tests {
         assert_eq!(of("$").as_deref(), Some("$"));
         assert_eq!(replacer.replace("other", "$1"), None);
         assert_eq!(Replacer::new("(?P<a>b)").unwrap().replace("b", "$a").as_deref(), Some("b"));
+        assert_eq!(Replacer::new("(?P<1a>b)").unwrap().replace("b", "$1a.${01}.$01").as_deref(), Some("b.."));
+        assert_eq!(Replacer::new("(a)|(b)").unwrap().replace("b", "<$1$2>").as_deref(), Some("<b>"));
+        assert_eq!(Replacer::new("(?:(a){0})(b)").unwrap().replace("b", "<$1$2>").as_deref(), Some("<b>"));
         assert!(Replacer::new("(.*").is_err());
     }
 }

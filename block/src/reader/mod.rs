@@ -223,11 +223,13 @@ impl BlockReader {
     /// Whether a piece can hold what the matchers want, by its metric names.
     fn may_hold(&self, piece: usize, matchers: &[Matcher]) -> bool {
         let piece = &self.meta.pieces[piece];
+        let (first, last) = (piece.first_name.as_str(), piece.last_name.as_str());
         matchers.iter().filter(|m| m.name() == METRIC_NAME).all(|matcher| match matcher.literal_values() {
-            Some(names) => {
-                names.iter().any(|n| *n >= piece.first_name.as_str() && *n <= piece.last_name.as_str())
+            Some(names) => names.iter().any(|name| *name >= first && *name <= last),
+            None => {
+                let prefix = matcher.literal_prefix();
+                prefix <= last && (first <= prefix || first.starts_with(prefix))
             }
-            None => true,
         })
     }
 

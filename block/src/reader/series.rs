@@ -1,11 +1,13 @@
 //! The series of a piece, decoded: labels as dictionary codes, and where each series' samples lie.
 //!
-//! A matcher runs once per distinct value of its label, then codes are compared. Columns of codes are made
+//! A matcher runs once per distinct value of its label, then codes are compared; lists of literals and prefixes are
+//! looked up where the label has been asked for often enough for its values to be sorted. Columns of codes are made
 //! when a label is first asked for and kept.
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
     Array, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
@@ -19,6 +21,8 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 
 /// Columns of codes kept at most.
 const COLUMNS_MAX: usize = 64;
+/// A column's values are sorted when they have been gone over so often.
+const SCANS_MAX: u32 = 4;
 
 /// Where the float samples of a series lie.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +42,10 @@ pub(crate) struct LabelColumn {
     codes: Vec<u32>,
     /// Positions in the dictionary of values; code n is entry n - 1.
     values: Vec<u32>,
+    /// Codes in the order of their values.
+    sorted: OnceLock<Vec<u32>>,
+    /// How often all values were gone over.
+    scans: AtomicU32,
 }
 
 /// The decoded series file.
@@ -285,26 +293,105 @@ impl SeriesTable {
                 }
             }
         }
-        LabelColumn { codes, values }
+        LabelColumn { codes, values, sorted: OnceLock::new(), scans: AtomicU32::new(0) }
     }
 
-    /// Rows whose metric name is `name`: they lie together.
-    fn name_range(&self, name: &str) -> Range<usize> {
-        let column = self.column(METRIC_NAME);
-        let at = |row: usize| match column.codes[row] {
+    fn value_of<'a>(&'a self, column: &LabelColumn, code: u32) -> &'a str {
+        match code {
             0 => "",
             code => self.values.value(column.values[code as usize - 1] as usize),
-        };
-        let bound = |after: bool| {
+        }
+    }
+
+    /// Rows whose metric name lies from `first` to `last`, or begins with `last` if that is a prefix. Rows are
+    /// sorted by name.
+    fn name_range(&self, first: &str, last: &str, is_prefix: bool) -> Range<usize> {
+        let column = self.column(METRIC_NAME);
+        let bound = |is_before: &dyn Fn(&str) -> bool| {
             let (mut low, mut high) = (0, self.len());
             while low < high {
                 let middle = usize::midpoint(low, high);
-                let order = at(middle).cmp(name);
-                if order.is_lt() || (after && order.is_eq()) { low = middle + 1 } else { high = middle }
+                let before = is_before(self.value_of(&column, column.codes[middle]));
+                if before { low = middle + 1 } else { high = middle }
             }
             low
         };
-        bound(false)..bound(true)
+        let inside = |name: &str| name <= last || (is_prefix && name.starts_with(last));
+        bound(&|name| name < first)..bound(&inside)
+    }
+
+    /// The rows that a matcher on the metric's name leaves, and whether that is all it says.
+    fn named(&self, matcher: &Matcher) -> Option<(Range<usize>, bool)> {
+        if matcher.name() != METRIC_NAME {
+            return None;
+        }
+        if let Some(names) = matcher.literal_values() {
+            // they are sorted
+            let (first, last) = (names.first()?, names.last()?);
+            return Some((self.name_range(first, last, false), names.len() == 1));
+        }
+        let prefix = matcher.literal_prefix();
+        (!prefix.is_empty()).then(|| (self.name_range(prefix, prefix, true), false))
+    }
+
+    /// A column's codes in the order of their values, once it is worth it.
+    fn sorted<'a>(&self, column: &'a LabelColumn) -> Option<&'a [u32]> {
+        if column.scans.load(Ordering::Relaxed) < SCANS_MAX {
+            return None;
+        }
+        let sorted = column.sorted.get_or_init(|| {
+            let mut codes: Vec<u32> = (1..=column.values.len() as u32).collect();
+            codes.sort_unstable_by_key(|code| self.value_of(column, *code));
+            codes
+        });
+        Some(sorted)
+    }
+
+    /// For each code of a column, whether its value passes.
+    fn passing(&self, column: &LabelColumn, matcher: &Matcher) -> Vec<bool> {
+        let count = column.values.len() + 1;
+        let with = |all: bool, matcher: &Matcher| {
+            let mut passes = vec![all; count];
+            passes[0] = matcher.matches_empty();
+            passes
+        };
+        if matcher.matches_all_but_empty() {
+            return with(true, matcher);
+        }
+        let listed = match matcher.literal_values() {
+            Some(values) => Some((values, true)),
+            None => matcher.excluded_values().map(|values| (values, false)),
+        };
+        let prefix = matcher.literal_prefix();
+        if listed.is_some() || !prefix.is_empty() {
+            let Some(sorted) = self.sorted(column) else {
+                column.scans.fetch_add(1, Ordering::Relaxed);
+                return self.scanned(column, matcher);
+            };
+            let from = |value: &str| sorted.partition_point(|code| self.value_of(column, *code) < value);
+            if let Some((values, pass)) = listed {
+                let mut passes = with(!pass, matcher);
+                for value in values {
+                    let code = sorted.get(from(value)).filter(|c| self.value_of(column, **c) == value);
+                    if let Some(code) = code {
+                        passes[*code as usize] = pass;
+                    }
+                }
+                return passes;
+            }
+            let mut passes = with(false, matcher);
+            let begin = |code: &&u32| self.value_of(column, **code).starts_with(prefix);
+            for code in sorted[from(prefix)..].iter().take_while(begin) {
+                passes[*code as usize] = matcher.matches(self.value_of(column, *code));
+            }
+            return passes;
+        }
+        self.scanned(column, matcher)
+    }
+
+    /// The same by going over all values.
+    fn scanned(&self, column: &LabelColumn, matcher: &Matcher) -> Vec<bool> {
+        (0..=column.values.len() as u32).map(|code| matcher.matches(self.value_of(column, code))).collect()
     }
 
     /// Rows that pass all matchers and have anything in `range`, ascending.
@@ -315,18 +402,14 @@ impl SeriesTable {
             if matcher.matches_everything() {
                 continue;
             }
-            if matcher.name() == METRIC_NAME
-                && let Some(names) = matcher.literal_values()
-                && let [name] = names[..]
-            {
-                let narrower = self.name_range(name);
+            if let Some((narrower, is_all)) = self.named(matcher) {
                 span = span.start.max(narrower.start)..span.end.min(narrower.end);
-                continue;
+                if is_all {
+                    continue;
+                }
             }
             let column = self.column(matcher.name());
-            let mut passes = Vec::with_capacity(column.values.len() + 1);
-            passes.push(matcher.matches_empty());
-            passes.extend(column.values.iter().map(|v| matcher.matches(self.values.value(*v as usize))));
+            let passes = self.passing(&column, matcher);
             tests.push((column, passes));
         }
         span.filter(|row| {

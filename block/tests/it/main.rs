@@ -6,6 +6,7 @@ mod catalog;
 mod common;
 mod faults;
 mod golden;
+mod matching;
 mod round_trip;
 mod s3;
 mod verify;

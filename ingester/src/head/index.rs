@@ -205,15 +205,38 @@ impl Index {
         }
         let mut found = found.unwrap_or_else(|| all.clone());
         for matcher in subtract {
-            let Some(name) = self.name_id(matcher.name()) else { continue };
-            for id in &self.names[name as usize].pairs {
-                let pair = &self.pairs[*id as usize];
-                if !matcher.matches(&pair.value) {
-                    found -= &pair.rows;
-                }
-            }
+            self.subtract(matcher, &mut found);
         }
         found
+    }
+
+    /// Takes away rows with a value that does not pass; those without the label do.
+    fn subtract(&self, matcher: &Matcher, found: &mut RoaringBitmap) {
+        let Some(name) = self.name_id(matcher.name()) else { return };
+        let entry = &self.names[name as usize];
+        if matcher.literal_values().is_some_and(|values| values == [""]) {
+            *found -= &entry.rows;
+            return;
+        }
+        if let Some(values) = matcher.excluded_values() {
+            for id in values.iter().filter_map(|value| self.pair_id(name, value)) {
+                *found -= &self.pairs[id as usize].rows;
+            }
+            return;
+        }
+        let (passing, failing) = self.split(entry, matcher);
+        if failing.len() <= passing.len() {
+            for id in failing {
+                *found -= &self.pairs[id as usize].rows;
+            }
+        } else {
+            *found -= &entry.rows - self.union(passing.into_iter());
+        }
+    }
+
+    /// A name's pairs that pass and those that do not. Each value is looked at once.
+    fn split(&self, entry: &Name, matcher: &Matcher) -> (Vec<u32>, Vec<u32>) {
+        entry.pairs.iter().copied().partition(|id| matcher.matches(&self.pairs[*id as usize].value))
     }
 
     /// Rows with a value that passes; the empty value does not.
@@ -224,23 +247,28 @@ impl Index {
             return self.union(ids);
         }
         let entry = &self.names[name as usize];
-        let passing: Vec<u32> = entry
-            .pairs
-            .iter()
-            .copied()
-            .filter(|id| matcher.matches(&self.pairs[*id as usize].value))
-            .collect();
-        if passing.len() == entry.pairs.len() {
+        if matcher.matches_all_but_empty() {
             return entry.rows.clone();
         }
-        if passing.len() > entry.pairs.len() / 2 {
-            let mut rows = entry.rows.clone();
-            for id in entry.pairs.iter().filter(|id| !matcher.matches(&self.pairs[**id as usize].value)) {
-                rows -= &self.pairs[*id as usize].rows;
-            }
-            return rows;
+        if let Some(values) = matcher.excluded_values() {
+            let failing: Vec<u32> = values.iter().filter_map(|value| self.pair_id(name, value)).collect();
+            return self.without(entry, &failing);
         }
-        self.union(passing.into_iter())
+        let (passing, failing) = self.split(entry, matcher);
+        if passing.len() > failing.len() {
+            self.without(entry, &failing)
+        } else {
+            self.union(passing.into_iter())
+        }
+    }
+
+    /// A name's rows but for those of some pairs.
+    fn without(&self, entry: &Name, pairs: &[u32]) -> RoaringBitmap {
+        let mut rows = entry.rows.clone();
+        for id in pairs {
+            rows -= &self.pairs[*id as usize].rows;
+        }
+        rows
     }
 
     fn union(&self, ids: impl Iterator<Item = u32>) -> RoaringBitmap {
@@ -256,5 +284,88 @@ impl Index {
         let pairs: usize = self.pairs.iter().map(|p| p.value.len() + p.rows.serialized_size()).sum();
         let names: usize = self.names.iter().map(|n| n.rows.serialized_size() + n.pairs.capacity() * 4).sum();
         pairs + names + self.pairs.capacity() * size_of::<Pair>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::MatchOp;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["", "a", "ab", "abc", "abd", "b", "ba", "c", "ä"])
+    }
+
+    fn matcher() -> impl Strategy<Value = Matcher> {
+        let literal = (any::<bool>(), text())
+            .prop_map(|(is_equal, value)| (if is_equal { MatchOp::Equal } else { MatchOp::NotEqual }, value));
+        let patterns = vec![
+            "",
+            ".*",
+            ".+",
+            "a",
+            "a|b",
+            "|a",
+            "a|abc|nope",
+            "a.*",
+            ".*b",
+            "a.+",
+            "ab[cd]",
+            "(a|b).*",
+            "[bc]",
+            "a?",
+            "(?i)AB",
+            "z.*",
+        ];
+        let pattern = (any::<bool>(), prop::sample::select(patterns))
+            .prop_map(|(is_equal, value)| (if is_equal { MatchOp::Regex } else { MatchOp::NotRegex }, value));
+        let name = prop::sample::select(vec!["__name__", "x", "y", "absent"]);
+        (name, prop_oneof![literal, pattern])
+            .prop_map(|(name, (op, value))| Matcher::new(op, name, value).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn rows_that_are_found_are_those_that_pass(
+            series in proptest::collection::vec((text(), text(), text()), 1..20),
+            removed in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
+            sets in proptest::collection::vec(proptest::collection::vec(matcher(), 1..4), 1..8),
+        ) {
+            let mut index = Index::new(7);
+            let mut rows: Vec<(u32, Labels, Vec<u32>)> = Vec::new();
+            for (row, (name, x, y)) in (0u32..).zip(series) {
+                let pairs: Vec<(&str, &str)> = [("__name__", name), ("x", x), ("y", y)]
+                    .into_iter()
+                    .filter(|(_, value)| !value.is_empty())
+                    .collect();
+                let ids: Vec<u32> = pairs
+                    .iter()
+                    .map(|(name, value)| {
+                        let name = index.intern_name(name);
+                        index.intern_pair(name, value)
+                    })
+                    .collect();
+                index.add(row, &ids);
+                rows.push((row, Labels::new(pairs).unwrap(), ids));
+            }
+            for which in removed {
+                if !rows.is_empty() {
+                    let (row, _, mut ids) = rows.swap_remove(which.index(rows.len()));
+                    ids.sort_unstable();
+                    index.remove(&RoaringBitmap::from_iter([row]), &ids);
+                }
+            }
+            let all: RoaringBitmap = rows.iter().map(|(row, ..)| *row).collect();
+            for matchers in &sets {
+                let passing: RoaringBitmap = rows
+                    .iter()
+                    .filter(|(_, labels, _)| Matcher::all_match(matchers, labels))
+                    .map(|(row, ..)| *row)
+                    .collect();
+                prop_assert_eq!(index.find(matchers, &all), passing, "{:?}", matchers);
+            }
+        }
     }
 }
