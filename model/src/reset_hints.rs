@@ -26,9 +26,23 @@ impl SampleBatch {
     }
 
     /// The same for what several readers found, each of which set the hints of its own part: those of the first
-    /// histograms stay, unless `before` knows better.
-    pub fn hint_counter_resets_of_merged(&mut self, before: &[Option<Arc<FloatHistogram>>]) {
-        self.hint(before, true);
+    /// histograms stay.
+    pub fn hint_counter_resets_of_merged(&mut self) {
+        self.hint(&[], true);
+    }
+
+    /// Sets the hint of the first histogram of each series whose sample before it is known to be a histogram: `before`
+    /// has one entry per series, or is shorter.
+    pub fn hint_first_counter_resets(&mut self, before: &[Option<Arc<FloatHistogram>>]) {
+        for (series, before) in self.series.iter().zip(before) {
+            let Some((before, point)) = before.as_ref().zip(self.histograms.get_mut(series.histograms.start))
+            else {
+                continue;
+            };
+            if point.h.counter_reset_hint == CounterResetHint::Unknown && goes_on(before, &point.h) {
+                Arc::make_mut(&mut point.h).counter_reset_hint = CounterResetHint::NotReset;
+            }
+        }
     }
 
     /// The same, where it is known which histogram comes next before those of a series, without a float

@@ -489,7 +489,6 @@ impl Config {
 }
 
 /// Bytes of memory that this process can have; 0 where that cannot be found out.
-#[expect(clippy::disallowed_methods, reason = "the configuration is read before there is a runtime")]
 fn machine_memory() -> usize {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let whole = read("/proc/meminfo")

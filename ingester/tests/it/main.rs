@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod blocks;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod crash;

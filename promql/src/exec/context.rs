@@ -52,7 +52,6 @@ pub(crate) struct QueryContext {
 
 impl QueryContext {
     /// For one query.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a context")]
     pub(crate) fn new(
         runtime: Runtime,
         task: Arc<TaskContext>,

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod push;
+#[cfg(test)]
 mod queries;
 #[cfg(test)]
 mod scripts;

@@ -300,9 +300,12 @@ fn vector(dice: &mut Dice, depth: u32) -> String {
     }
 }
 
+/// A series and its points: time, float or sum, the shape of a histogram.
+type Row = (Labels, Vec<(i64, Option<f64>, String)>);
+
 /// Series and values in an order of their own, values rounded nowhere.
-fn rows(answer: &Answer) -> Vec<(Labels, Vec<(i64, Option<f64>, String)>)> {
-    let mut rows = match &answer.value {
+fn rows(answer: &Answer) -> Vec<Row> {
+    let mut rows: Vec<Row> = match &answer.value {
         Value::Matrix(series) => series
             .iter()
             .map(|s| {
@@ -313,8 +316,7 @@ fn rows(answer: &Answer) -> Vec<(Labels, Vec<(i64, Option<f64>, String)>)> {
             .collect(),
         other => panic!("{other:?}"),
     };
-    let rows_sorted: &mut Vec<(Labels, Vec<(i64, Option<f64>, String)>)> = &mut rows;
-    rows_sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
     rows
 }
 

@@ -99,7 +99,12 @@ const EARLIER_MS: i64 = 10 * 60_000;
 
 impl HeadsAndBlocks {
     /// `selection`, with counter resets of its histograms known across the seam.
-    fn hinted(&self, selection: Arc<dyn Selection>, request: &SelectRequest) -> Arc<dyn Selection> {
+    fn hinted(
+        &self,
+        selection: Arc<dyn Selection>,
+        is_merged: bool,
+        request: &SelectRequest,
+    ) -> Arc<dyn Selection> {
         let start = request.range.start;
         let range = TimeRange { start: start.saturating_sub(EARLIER_MS), end: start };
         let (both, request) =
@@ -108,7 +113,7 @@ impl HeadsAndBlocks {
             let (both, request) = (both.clone(), request.clone());
             Box::pin(async move { both.select_both(&request).await })
         });
-        Arc::new(HintedSelection::new(selection, earlier))
+        Arc::new(HintedSelection::new(selection, is_merged, earlier))
     }
 
     async fn select_both(&self, request: &SelectRequest) -> Result<Arc<dyn Selection>, SourceError> {
@@ -129,7 +134,7 @@ impl HeadsAndBlocks {
 #[async_trait]
 impl Source for HeadsAndBlocks {
     async fn select(&self, request: &SelectRequest) -> Result<Arc<dyn Selection>, SourceError> {
-        Ok(self.hinted(self.select_both(request).await?, request))
+        Ok(self.hinted(self.select_both(request).await?, true, request))
     }
 
     async fn layout(&self, tenant: &TenantId, range: TimeRange) -> Result<Option<Layout>, SourceError> {
@@ -205,7 +210,7 @@ impl Source for OneSide {
         }
         // where heads hold all of time there is nothing before them
         let is_all = self.from == Some(TimestampMs::MIN);
-        Ok(if is_all { selection } else { self.both.hinted(selection, request) })
+        Ok(if is_all { selection } else { self.both.hinted(selection, false, request) })
     }
 
     async fn label_names(&self, request: &MetadataRequest) -> Result<Vec<String>, SourceError> {

@@ -20,6 +20,8 @@ pub(super) type SelectEarlier =
 /// A selection of one side, or of several merged.
 pub(super) struct HintedSelection {
     inner: Arc<dyn Selection>,
+    /// Whether `inner` joins samples of one series from several sides.
+    is_merged: bool,
     select_earlier: SelectEarlier,
     earlier: OnceCell<Earlier>,
 }
@@ -31,8 +33,8 @@ struct Earlier {
 
 impl HintedSelection {
     /// Reads `inner`; what lies before it is selected when it is needed.
-    pub(super) fn new(inner: Arc<dyn Selection>, select_earlier: SelectEarlier) -> Self {
-        HintedSelection { inner, select_earlier, earlier: OnceCell::new() }
+    pub(super) fn new(inner: Arc<dyn Selection>, is_merged: bool, select_earlier: SelectEarlier) -> Self {
+        HintedSelection { inner, is_merged, select_earlier, earlier: OnceCell::new() }
     }
 
     async fn earlier(&self) -> Result<&Earlier, SourceError> {
@@ -84,11 +86,13 @@ impl Selection for HintedSelection {
         if batch.histograms.is_empty() {
             return Ok(batch);
         }
-        batch.hint_counter_resets_of_merged(&[]);
+        if self.is_merged {
+            batch.hint_counter_resets_of_merged();
+        }
         let unknown = unknown(&batch);
         if !unknown.is_empty() {
             let before = self.before(first, &unknown).await?;
-            batch.hint_counter_resets_of_merged(&before);
+            batch.hint_first_counter_resets(&before);
         }
         Ok(batch)
     }
