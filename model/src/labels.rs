@@ -57,6 +57,18 @@ fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
+/// How many bytes both begin with.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let mut same = 0;
+    for (x, y) in a.chunks_exact(16).zip(b.chunks_exact(16)) {
+        if x != y {
+            break;
+        }
+        same += 16;
+    }
+    same + a[same..].iter().zip(&b[same..]).take_while(|(x, y)| x == y).count()
+}
+
 fn write_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
         out.push((length & 0x7f) as u8 | 0x80);
@@ -256,7 +268,21 @@ impl<'a> IntoIterator for &'a Labels {
 impl Ord for Labels {
     /// Prometheus's order: pair by pair, name then value; a prefix sorts first.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        let (a, b) = (&self.0[..], &other.0[..]);
+        let same = common_prefix(a, b);
+        // the first string that holds a difference, its length's bytes included
+        let mut at = 0;
+        while let (Some((length, rest)), Some((other_length, other_rest))) =
+            (read_length(&a[at..]), read_length(&b[at..]))
+        {
+            let end = a.len() - rest.len() + length;
+            if end > same {
+                let text = rest.get(..length).unwrap_or(rest);
+                return text.cmp(other_rest.get(..other_length).unwrap_or(other_rest));
+            }
+            at = end;
+        }
+        a.len().cmp(&b.len())
     }
 }
 
@@ -363,6 +389,8 @@ impl LabelsBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -391,6 +419,24 @@ mod tests {
         assert_eq!(of(&[("b", "1"), ("a", "1")]), None);
         assert_eq!(of(&[("a", "1"), ("a", "2")]), None);
         assert_eq!(of(&[("", "1")]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_that_of_the_pairs(a in some_pairs(), b in some_pairs()) {
+            let of = |pairs: &BTreeMap<String, String>| {
+                Labels::new(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap()
+            };
+            let (x, y) = (of(&a), of(&b));
+            prop_assert_eq!(x.cmp(&y), x.iter().cmp(y.iter()));
+            prop_assert_eq!(x.cmp(&y) == Ordering::Equal, x == y);
+        }
+    }
+
+    /// Few names and values that share beginnings, some of them long.
+    fn some_pairs() -> impl Strategy<Value = BTreeMap<String, String>> {
+        let value = prop_oneof!["[ab]{1,3}", "a{14,18}[ab]", "a{126,130}b?"];
+        proptest::collection::btree_map("[ab]{1,2}", value, 0..4)
     }
 
     #[test]

@@ -14,6 +14,24 @@ pub(crate) fn add(value: f64, sum: &mut f64, compensation: &mut f64) {
     *sum = total;
 }
 
+/// Adds each value to its sum, as `add` does. False, and nothing is done, when a value or a sum is NaN: what is
+/// absent is.
+pub(crate) fn add_all(values: &[f64], sums: &mut [f64], compensations: &mut [f64]) -> bool {
+    let is_any_nan = sums.iter().zip(values).fold(false, |any, (sum, value)| any | (sum.is_nan() | value.is_nan()));
+    if is_any_nan {
+        return false;
+    }
+    for ((value, sum), compensation) in values.iter().zip(sums).zip(compensations) {
+        let total = *sum + *value;
+        let is_sum_larger = sum.abs() >= value.abs();
+        let (large, small) = if is_sum_larger { (*sum, *value) } else { (*value, *sum) };
+        let next = *compensation + ((large - total) + small);
+        *compensation = if total.abs() == f64::INFINITY { 0.0 } else { next };
+        *sum = total;
+    }
+    true
+}
+
 /// The sum of two floats and its rounding error.
 #[inline(always)]
 pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {

@@ -172,13 +172,15 @@ impl Index {
         pairs.next().is_none()
     }
 
-    /// The labels that the pairs spell.
-    pub(crate) fn labels(&self, pairs: impl IntoIterator<Item = u32>) -> Labels {
-        let texts = pairs.into_iter().map(|id| {
+    /// The labels that the pairs spell; `buffer` is for their bytes.
+    pub(crate) fn labels(&self, pairs: impl Iterator<Item = u32> + Clone, buffer: &mut Vec<u8>) -> Labels {
+        let texts = pairs.map(|id| {
             let pair = &self.pairs[id as usize];
             (&*self.names[pair.name as usize].text, &*pair.value)
         });
-        Labels::new(texts).unwrap_or_else(|_| Labels::empty())
+        // pairs of a series stand in the order of their names
+        let labels = Labels::from_ascending(texts.clone(), buffer).map_or_else(|| Labels::new(texts), Ok);
+        labels.unwrap_or_else(|_| Labels::empty())
     }
 
     /// Rows among `all` that pass every matcher.

@@ -141,7 +141,12 @@ impl TenantHead {
 
     /// The labels of a row.
     pub(crate) fn labels(&self, row: u32) -> Labels {
-        self.index.labels(self.series.pairs(row).iter().copied())
+        self.labels_in(row, &mut Vec::new())
+    }
+
+    /// The labels of a row; `buffer` is for their bytes.
+    pub(crate) fn labels_in(&self, row: u32, buffer: &mut Vec<u8>) -> Labels {
+        self.index.labels(self.series.pairs(row).iter().copied(), buffer)
     }
 
     /// The row of `labels`, made when it is new; `None` when the limit is reached.

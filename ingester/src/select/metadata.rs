@@ -47,7 +47,8 @@ pub(super) fn label_values(head: &TenantHead, request: &MetadataRequest, name: &
 }
 
 pub(super) fn series(head: &TenantHead, request: &MetadataRequest) -> Vec<Labels> {
-    rows(head, request).iter().map(|row| head.labels(row)).collect()
+    let mut buffer = Vec::new();
+    rows(head, request).iter().map(|row| head.labels_in(row, &mut buffer)).collect()
 }
 
 pub(super) fn exemplars(head: &TenantHead, request: &MetadataRequest) -> Vec<SeriesExemplars> {

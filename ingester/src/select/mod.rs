@@ -131,7 +131,8 @@ impl Source for HeadSource {
 
 /// One sorted list of several.
 fn merge<T: Ord>(lists: Vec<Vec<T>>, limit: usize) -> Vec<T> {
-    let mut all: Vec<T> = lists.into_iter().flatten().collect();
+    let mut lists = lists;
+    let mut all = if lists.len() == 1 { lists.swap_remove(0) } else { lists.into_iter().flatten().collect() };
     all.sort();
     all.dedup();
     if limit > 0 {

@@ -17,6 +17,7 @@ pub(super) struct Projection {
     is_empty: bool,
     empty: Labels,
     known: HashMap<Key, Labels>,
+    buffer: Vec<u8>,
     last: Option<(Key, Labels)>,
 }
 
@@ -27,11 +28,11 @@ impl Projection {
             some => Some(head.index.names.iter().map(|name| some.wants(&name.text)).collect()),
         };
         let is_empty = wanted.as_ref().is_some_and(|wanted| !wanted.contains(&true));
-        Projection { wanted, is_empty, empty: Labels::empty(), known: HashMap::new(), last: None }
+        Projection { wanted, is_empty, empty: Labels::empty(), known: HashMap::new(), buffer: Vec::new(), last: None }
     }
 
     pub(super) fn labels(&mut self, head: &TenantHead, row: u32) -> Labels {
-        let Some(wanted) = &self.wanted else { return head.labels(row) };
+        let Some(wanted) = &self.wanted else { return head.labels_in(row, &mut self.buffer) };
         if self.is_empty {
             return self.empty.clone();
         }
@@ -43,8 +44,9 @@ impl Projection {
         {
             return labels.clone();
         }
-        let labels =
-            self.known.entry(key.clone()).or_insert_with(|| head.index.labels(key.iter().copied())).clone();
+        let buffer = &mut self.buffer;
+        let make = || head.index.labels(key.iter().copied(), buffer);
+        let labels = self.known.entry(key.clone()).or_insert_with(make).clone();
         self.last = Some((key, labels.clone()));
         labels
     }

@@ -123,20 +123,19 @@ impl Rank {
         let mut ignored = false;
         for (group, places) in members.iter().enumerate() {
             out.push_empty(&groups.labels[group], groups.drop_name[group]);
-            for (step, q) in param.iter().enumerate() {
+            ignored |= places.iter().any(|place| {
+                let slots = batches[place.0].histogram_row(place.1).unwrap_or_default();
+                let row = batches[place.0].row(place.1);
+                slots.iter().zip(row).take(param.len()).any(|(slot, v)| slot.is_some() && is_absent(*v))
+            });
+            let floats = out.floats();
+            by_step(batches, places, param.len(), |step, column| {
                 values.clear();
-                for place in places {
-                    let v = batches[place.0].row(place.1)[step];
-                    if !is_absent(v) {
-                        values.push(v);
-                    } else if histogram_at(batches, *place, step).is_some() {
-                        ignored = true;
-                    }
-                }
+                values.extend(column.iter().filter(|v| !is_absent(**v)));
                 if !values.is_empty() {
-                    out.floats()[step] = quantile(*q, &mut values);
+                    floats[step] = quantile(param[step], &mut values);
                 }
-            }
+            });
             if !out.last_has_values() {
                 out.pop();
             }
@@ -236,42 +235,48 @@ impl Rank {
         }
         let (_, members) = members(&self.key, batches);
         let mut ignored = false;
-        // chosen[group member] = values; series appear in the order of their rank at the first step
         for places in &members {
-            let mut kept: HashMap<Place, (Vec<f64>, Vec<HistogramSlot>)> = HashMap::new();
-            let mut order = Vec::new();
-            for (step, k) in param.iter().enumerate() {
-                let mut candidates: Vec<(Place, f64)> = Vec::new();
-                for place in places {
-                    let v = batches[place.0].row(place.1)[step];
-                    let is_histogram = histogram_at(batches, *place, step).is_some();
-                    if is_absent(v) && !is_histogram {
-                        continue;
+            let mut kept = Kept::new(steps, places.len());
+            let histogram_of = |at: u32, step: usize| histogram_at(batches, places[at as usize], step);
+            if matches!(self.op, AggregateOp::Topk | AggregateOp::Bottomk) {
+                let mut best = Vec::new();
+                by_step(batches, places, param.len(), |step, column| {
+                    let count = if param[step] < 1.0 { 0 } else { param[step] as usize };
+                    select_best(column, count, self.op == AggregateOp::Topk, &mut best);
+                    for (_, at) in &best {
+                        kept.put(*at, step, column[*at as usize], None);
                     }
-                    if is_histogram && matches!(self.op, AggregateOp::Topk | AggregateOp::Bottomk) {
-                        ignored |= *k >= 1.0;
-                        continue;
+                });
+                ignored |= places.iter().any(|place| {
+                    let slots = batches[place.0].histogram_row(place.1).unwrap_or_default();
+                    slots.iter().zip(param).any(|(slot, k)| slot.is_some() && *k >= 1.0)
+                });
+            } else {
+                let hashes = self.hashes(batches, places);
+                by_step(batches, places, param.len(), |step, column| {
+                    let mut left = if param[step] < 1.0 { 0 } else { param[step] as usize };
+                    for (at, v) in (0u32..).zip(column) {
+                        let slot = histogram_of(at, step);
+                        if is_absent(*v) && slot.is_none() {
+                            continue;
+                        }
+                        if self.op == AggregateOp::Limitk {
+                            if left == 0 {
+                                break;
+                            }
+                            left -= 1;
+                        } else if !is_in_ratio(hashes[at as usize], param[step]) {
+                            continue;
+                        }
+                        kept.put(at, step, *v, slot);
                     }
-                    candidates.push((*place, v));
-                }
-                self.keep_best(batches, &mut candidates, *k);
-                for (place, v) in candidates {
-                    let (floats, histograms) = kept.entry(place).or_insert_with(|| {
-                        order.push(place);
-                        (vec![ABSENT; steps], Vec::new())
-                    });
-                    floats[step] = v;
-                    if let Some(slot) = histogram_at(batches, place, step) {
-                        histograms.resize(steps, None);
-                        histograms[step].clone_from(slot);
-                    }
-                }
+                });
             }
-            for place in order {
-                let (floats, histograms) = &kept[&place];
-                let batch = &batches[place.0];
-                let slots = (!histograms.is_empty()).then_some(histograms.as_slice());
-                out.push_row(batch.labels.value(place.1), batch.drop_name.value(place.1), floats, slots);
+            for row in &kept.rows {
+                let (b, i) = places[row.place as usize];
+                let slots = (!row.histograms.is_empty()).then_some(row.histograms.as_slice());
+                let batch = &batches[b];
+                out.push_row(batch.labels.value(i), batch.drop_name.value(i), &row.floats, slots);
             }
         }
         if ignored {
@@ -281,48 +286,167 @@ impl Rank {
         Ok(out.finish())
     }
 
-    fn keep_best(&self, batches: &[SeriesBatch], candidates: &mut Vec<(Place, f64)>, k: f64) {
-        let count = if k < 1.0 { 0 } else { k as usize };
-        let by_value = |a: &(Place, f64), b: &(Place, f64)| match (a.1.is_nan(), b.1.is_nan()) {
-            (true, true) => std::cmp::Ordering::Equal,
-            (true, false) => std::cmp::Ordering::Greater,
-            (false, true) => std::cmp::Ordering::Less,
-            (false, false) => {
-                let order = a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal);
-                if self.op == AggregateOp::Topk { order.reverse() } else { order }
+    /// For `limit_ratio`, where in 0..1 each series stands.
+    fn hashes(&self, batches: &[SeriesBatch], places: &[Place]) -> Vec<f64> {
+        if self.op != AggregateOp::LimitRatio {
+            return Vec::new();
+        }
+        let of = |place: &Place| label_hash(batches[place.0].labels.value(place.1)) as f64 / u64::MAX as f64;
+        places.iter().map(of).collect()
+    }
+}
+
+/// Whether `limit_ratio` keeps a series that stands there.
+fn is_in_ratio(offset: f64, ratio: f64) -> bool {
+    let ratio = ratio.clamp(-1.0, 1.0);
+    (ratio > 0.0 && offset < ratio) || (ratio < 0.0 && offset >= 1.0 + ratio)
+}
+
+/// Steps gone over at a time: a cache line of each row.
+const COLUMNS: usize = 8;
+
+/// Calls `visit` for each step with the values that the series at `places` have there.
+fn by_step(
+    batches: &[SeriesBatch],
+    places: &[Place],
+    steps: usize,
+    mut visit: impl FnMut(usize, &[f64]),
+) {
+    let count = places.len();
+    if count == 0 {
+        return;
+    }
+    let mut columns = vec![ABSENT; count * COLUMNS.min(steps)];
+    for first in (0..steps).step_by(COLUMNS) {
+        let width = COLUMNS.min(steps - first);
+        for (at, place) in places.iter().enumerate() {
+            let row = &batches[place.0].row(place.1)[first..first + width];
+            for (step, v) in row.iter().enumerate() {
+                columns[step * count + at] = *v;
             }
-        };
-        match self.op {
-            AggregateOp::Topk | AggregateOp::Bottomk => {
-                if count < candidates.len() && count > 0 {
-                    // ties go to the series that came first
-                    candidates.sort_by(by_value);
-                    candidates.truncate(count);
-                } else if count == 0 {
-                    candidates.clear();
-                } else {
-                    candidates.sort_by(by_value);
-                }
+        }
+        for (step, column) in columns.chunks_exact(count).take(width).enumerate() {
+            visit(first + step, column);
+        }
+    }
+}
+
+/// From so many on, all candidates are looked at before the best are sorted.
+const INSERTED_MAX: usize = 32;
+
+/// The `count` best of the values that are there, best first, as (key, place). NaN comes last, of equal values the
+/// first comes first.
+fn select_best(column: &[f64], count: usize, is_greatest: bool, best: &mut Vec<(u64, u32)>) {
+    best.clear();
+    if count == 0 {
+        return;
+    }
+    let key = |v: f64| {
+        // zeros are equal
+        let bits = (v + 0.0).to_bits();
+        let ascending = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+        match (v.is_nan(), is_greatest) {
+            (true, _) => u64::MAX,
+            (false, true) => !ascending,
+            (false, false) => ascending,
+        }
+    };
+    let candidates = (0u32..).zip(column).filter(|(_, v)| !is_absent(**v));
+    if count > INSERTED_MAX {
+        best.extend(candidates.map(|(at, v)| (key(*v), at)));
+        if count < best.len() {
+            best.select_nth_unstable(count);
+            best.truncate(count);
+        }
+        best.sort_unstable();
+        return;
+    }
+    for (at, v) in candidates {
+        let key = key(*v);
+        if best.len() == count {
+            if best.last().is_some_and(|(worst, _)| *worst <= key) {
+                continue;
             }
-            AggregateOp::Limitk => candidates.truncate(count),
-            _ => {
-                let ratio = k.clamp(-1.0, 1.0);
-                candidates.retain(|((b, i), _)| {
-                    let offset = label_hash(batches[*b].labels.value(*i)) as f64 / u64::MAX as f64;
-                    (ratio > 0.0 && offset < ratio) || (ratio < 0.0 && offset >= 1.0 + ratio)
-                });
-            }
+            best.pop();
+        }
+        let after = best.partition_point(|(other, _)| *other <= key);
+        best.insert(after, (key, at));
+    }
+}
+
+/// What was chosen of one group, series in the order in which they were first.
+struct Kept {
+    steps: usize,
+    /// By place: its row, if it has one.
+    row_of: Vec<u32>,
+    rows: Vec<KeptRow>,
+}
+
+struct KeptRow {
+    place: u32,
+    floats: Vec<f64>,
+    histograms: Vec<HistogramSlot>,
+}
+
+impl Kept {
+    fn new(steps: usize, places: usize) -> Self {
+        Kept { steps, row_of: vec![u32::MAX; places], rows: Vec::new() }
+    }
+
+    fn put(&mut self, place: u32, step: usize, v: f64, slot: Option<&HistogramSlot>) {
+        let row = &mut self.row_of[place as usize];
+        if *row == u32::MAX {
+            *row = self.rows.len() as u32;
+            let floats = vec![ABSENT; self.steps];
+            self.rows.push(KeptRow { place, floats, histograms: Vec::new() });
+        }
+        let row = &mut self.rows[*row as usize];
+        row.floats[step] = v;
+        if let Some(slot) = slot {
+            row.histograms.resize(self.steps, None);
+            row.histograms[step].clone_from(slot);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn hashes_depend_on_all_labels() {
         let labels = Labels::new([("__name__", "http_requests"), ("foo", "bar")]).unwrap();
         assert_ne!(label_hash(labels.as_bytes()), label_hash(&[]));
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            6 => (-3i32..3).prop_map(f64::from),
+            1 => Just(-0.0),
+            1 => Just(f64::NAN),
+            1 => Just(f64::INFINITY),
+            1 => Just(ABSENT),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_best_are_those_of_a_stable_sort(
+            column in proptest::collection::vec(value(), 0..120),
+            count in 0usize..80,
+            is_greatest in any::<bool>(),
+        ) {
+            let mut sorted: Vec<(u32, f64)> = (0u32..).zip(column.clone()).filter(|(_, v)| !is_absent(*v)).collect();
+            sorted.sort_by(|(_, a), (_, b)| a.is_nan().cmp(&b.is_nan()).then_with(|| {
+                let order = a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal);
+                if is_greatest { order.reverse() } else { order }
+            }));
+            let expected: Vec<u32> = sorted.iter().take(count).map(|(at, _)| *at).collect();
+            let mut best = Vec::new();
+            select_best(&column, count, is_greatest, &mut best);
+            prop_assert_eq!(best.iter().map(|(_, at)| *at).collect::<Vec<_>>(), expected);
+        }
     }
 }

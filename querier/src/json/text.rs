@@ -38,12 +38,32 @@ pub(crate) fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'}');
 }
 
+/// Whether none of eight bytes may need escaping.
+#[inline]
+fn is_plain(eight: u64, html: bool) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    let below = |limit: u8, word: u64| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    let is = |byte: u8| below(1, eight ^ (ONES * u64::from(byte)));
+    let mut found = below(0x20, eight) | is(b'"') | is(b'\\');
+    if html {
+        found |= is(b'<') | is(b'>') | is(b'&') | is(0xe2);
+    }
+    found == 0
+}
+
 fn escape(out: &mut Vec<u8>, text: &str, html: bool) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut start = 0;
     let mut at = 0;
     while at < bytes.len() {
+        if let Some(eight) = bytes.get(at..at + 8).and_then(|eight| eight.first_chunk())
+            && is_plain(u64::from_le_bytes(*eight), html)
+        {
+            at += 8;
+            continue;
+        }
         let byte = bytes[at];
         let plain = match byte {
             b'"' | b'\\' | 0..0x20 => false,

@@ -7,6 +7,7 @@ use proto::SeriesExemplars;
 ///
 /// Sources that were cut at `limit` themselves still give the right first `limit` entries.
 pub(super) fn union<T: Ord>(mut parts: Vec<Vec<T>>, limit: usize) -> Vec<T> {
+    parts.retain(|part| !part.is_empty());
     let mut all = match parts.len() {
         0 => Vec::new(),
         1 => parts.swap_remove(0),

@@ -66,7 +66,11 @@ impl FloatStates {
         let range = group * self.steps..(group + 1) * self.steps;
         match self.op {
             AggregateOp::Sum => {
-                let sums = self.a[range.clone()].iter_mut().zip(&mut self.b[range]);
+                let (sums, compensations) = (&mut self.a[range.clone()], &mut self.b[range]);
+                if kahan::add_all(row, sums, compensations) {
+                    return;
+                }
+                let sums = sums.iter_mut().zip(compensations);
                 for ((sum, compensation), v) in sums.zip(row) {
                     if is_absent(*v) {
                         continue;

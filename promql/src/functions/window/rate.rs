@@ -62,7 +62,10 @@ impl RateTerms {
         per_second: bool,
     ) {
         self.terms.clear();
+        self.terms.reserve(bounds.lo.len());
         let range_seconds = range as f64 / 1000.0;
+        // of regular samples, windows mostly lie as the one before
+        let mut before = ((0, 0, 0), RateTerm { interval: 0.0, to_start: 0.0, to_end: 0.0, factor: 0.0 });
         for ((end, lo), hi) in ends.zip(&bounds.lo).zip(&bounds.hi) {
             let (lo, hi) = (*lo as usize, *hi as usize);
             if hi < lo + 2 {
@@ -70,6 +73,11 @@ impl RateTerms {
                 continue;
             }
             let (first, last) = (ts[lo], ts[hi - 1]);
+            let shape = (hi - lo, first - (end - range), last - first);
+            if shape == before.0 {
+                self.terms.push(before.1);
+                continue;
+            }
             let interval = (last - first) as f64 / 1000.0;
             let average = interval / (hi - lo - 1) as f64;
             let threshold = average * 1.1;
@@ -85,7 +93,8 @@ impl RateTerms {
             if per_second {
                 factor /= range_seconds;
             }
-            self.terms.push(RateTerm { interval, to_start, to_end, factor });
+            before = (shape, RateTerm { interval, to_start, to_end, factor });
+            self.terms.push(before.1);
         }
     }
 }
