@@ -306,12 +306,7 @@ fn is_in_ratio(offset: f64, ratio: f64) -> bool {
 const COLUMNS: usize = 8;
 
 /// Calls `visit` for each step with the values that the series at `places` have there.
-fn by_step(
-    batches: &[SeriesBatch],
-    places: &[Place],
-    steps: usize,
-    mut visit: impl FnMut(usize, &[f64]),
-) {
+fn by_step(batches: &[SeriesBatch], places: &[Place], steps: usize, mut visit: impl FnMut(usize, &[f64])) {
     let count = places.len();
     if count == 0 {
         return;
