@@ -17,7 +17,8 @@ pub(crate) fn add(value: f64, sum: &mut f64, compensation: &mut f64) {
 /// Adds each value to its sum, as `add` does. False, and nothing is done, when a value or a sum is NaN: what is
 /// absent is.
 pub(crate) fn add_all(values: &[f64], sums: &mut [f64], compensations: &mut [f64]) -> bool {
-    let is_any_nan = sums.iter().zip(values).fold(false, |any, (sum, value)| any | (sum.is_nan() | value.is_nan()));
+    let is_any_nan =
+        sums.iter().zip(values).fold(false, |any, (sum, value)| any | (sum.is_nan() | value.is_nan()));
     if is_any_nan {
         return false;
     }
@@ -117,6 +118,8 @@ impl Double {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -128,5 +131,40 @@ mod tests {
         assert_eq!(sum + compensation, 2.0);
         let prefix = Double::default().plus(1e16).plus(1.0).plus(1.0);
         assert_eq!(prefix.minus(Double::default().plus(1e16)), 2.0);
+    }
+
+    proptest! {
+        #[test]
+        fn many_are_added_as_one_by_one(rows in proptest::collection::vec(proptest::collection::vec(value(), 5), 1..9)) {
+            let (mut sums, mut compensations) = ([0.0; 5], [0.0; 5]);
+            let (mut expected, mut expected_compensations) = ([0.0; 5], [0.0; 5]);
+            for row in &rows {
+                let before = (sums, compensations);
+                if !add_all(row, &mut sums, &mut compensations) {
+                    prop_assert!(row.iter().chain(&before.0).any(|v| v.is_nan()));
+                    prop_assert_eq!(before.0.map(f64::to_bits), sums.map(f64::to_bits));
+                    prop_assert_eq!(before.1.map(f64::to_bits), compensations.map(f64::to_bits));
+                    continue;
+                }
+                for ((v, sum), compensation) in row.iter().zip(&mut expected).zip(&mut expected_compensations) {
+                    add(*v, sum, compensation);
+                }
+                // an infinity less itself is NaN, of whatever sign
+                let bits = |all: &[f64; 5]| all.map(|v| if v.is_nan() { f64::NAN } else { v }.to_bits());
+                prop_assert_eq!(bits(&sums), bits(&expected));
+                prop_assert_eq!(bits(&compensations), bits(&expected_compensations));
+            }
+        }
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            20 => -1e3f64..1e3,
+            5 => any::<f64>().prop_filter("a number", |v| !v.is_nan()),
+            1 => Just(f64::INFINITY),
+            1 => Just(f64::NEG_INFINITY),
+            1 => Just(-0.0),
+            1 => Just(f64::NAN),
+        ]
     }
 }
