@@ -28,7 +28,14 @@ impl Projection {
             some => Some(head.index.names.iter().map(|name| some.wants(&name.text)).collect()),
         };
         let is_empty = wanted.as_ref().is_some_and(|wanted| !wanted.contains(&true));
-        Projection { wanted, is_empty, empty: Labels::empty(), known: HashMap::new(), buffer: Vec::new(), last: None }
+        Projection {
+            wanted,
+            is_empty,
+            empty: Labels::empty(),
+            known: HashMap::new(),
+            buffer: Vec::new(),
+            last: None,
+        }
     }
 
     pub(super) fn labels(&mut self, head: &TenantHead, row: u32) -> Labels {
