@@ -28,7 +28,7 @@ struct Kept {
 }
 
 async fn gathered(selection: &Arc<dyn Selection>, into: &mut Samples) {
-    let batch = selection.read(0..selection.series().len()).await.unwrap();
+    let batch = selection.read(0..selection.series().len()).await.expect("heads and blocks are there");
     let all: Vec<_> = selection.series().iter().map(|series| series.labels.clone()).collect();
     gather(into, &all, &batch);
 }
@@ -37,9 +37,9 @@ impl World {
     async fn read(&self, range: TimeRange) -> Samples {
         let (tenant, labels) = (tenant(), LabelsWanted::All);
         let request = SelectRequest { tenant, matchers: Vec::new(), range, labels, series_max: 0 };
-        let heads = self.node.ingester.source().select(&request).await.unwrap();
+        let heads = self.node.ingester.source().select(&request).await.expect("heads and blocks are there");
         let held = self.node.ingester.held_blocks(&request.tenant);
-        let blocks = self.blocks.select_except(&request, &held).await.unwrap();
+        let blocks = self.blocks.select_except(&request, &held).await.expect("heads and blocks are there");
         let mut samples = Samples::new();
         // the first to name a sample is believed; so blocks first, heads over them
         gathered(&blocks, &mut samples).await;
@@ -49,8 +49,15 @@ impl World {
     }
 
     async fn keep(&mut self) -> Kept {
-        let heads = self.node.ingester.source().changes(&tenant(), None).await.unwrap().now;
-        let blocks = self.blocks.changes(&tenant(), None).await.unwrap().now;
+        let heads = self
+            .node
+            .ingester
+            .source()
+            .changes(&tenant(), None)
+            .await
+            .expect("heads and blocks are there")
+            .now;
+        let blocks = self.blocks.changes(&tenant(), None).await.expect("heads and blocks are there").now;
         let start = self.now - self.random.below(6 * HOUR as u64) as i64;
         let range = TimeRange::new(start, start + 1 + self.random.below(HOUR as u64) as i64);
         let samples = self.read(range).await;
@@ -58,8 +65,15 @@ impl World {
     }
 
     async fn is_unchanged(&self, kept: &Kept) -> bool {
-        let heads = self.node.ingester.source().changes(&tenant(), Some(&kept.heads)).await.unwrap();
-        let blocks = self.blocks.changes(&tenant(), Some(&kept.blocks)).await.unwrap();
+        let heads = self
+            .node
+            .ingester
+            .source()
+            .changes(&tenant(), Some(&kept.heads))
+            .await
+            .expect("heads and blocks are there");
+        let blocks =
+            self.blocks.changes(&tenant(), Some(&kept.blocks)).await.expect("heads and blocks are there");
         !heads.changed.iter().chain(&blocks.changed).any(|range| range.overlaps(&kept.range))
     }
 
@@ -75,10 +89,10 @@ impl World {
             }
             7 => self.node.ingester.cut_due().await,
             8 => {
-                self.node.ingester.flush(false).await.unwrap();
+                self.node.ingester.flush(false).await.expect("heads and blocks are there");
             }
             _ => {
-                self.node.ingester.flush(true).await.unwrap();
+                self.node.ingester.flush(true).await.expect("heads and blocks are there");
             }
         }
     }

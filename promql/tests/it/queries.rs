@@ -21,7 +21,7 @@ fn counters() -> Arc<MemorySource> {
             ("pod", format!("pod-{}", i % 30).as_str()),
             ("instance", format!("i{i}").as_str()),
         ])
-        .unwrap();
+        .expect("labels");
         let mut value = (i * 7) as f64;
         let mut samples = Vec::new();
         for step in 0..240i64 {
@@ -47,10 +47,8 @@ fn request(expr: &str) -> QueryRequest {
 }
 
 fn matrix(answer: Answer) -> Vec<MatrixSeries> {
-    match answer.value {
-        Value::Matrix(series) => series,
-        other => panic!("not a matrix: {other:?}"),
-    }
+    let Value::Matrix(series) = answer.value else { unreachable!("not a matrix: {:?}", answer.value) };
+    series
 }
 
 fn assert_close(a: &[MatrixSeries], b: &[MatrixSeries], expr: &str) {
@@ -142,7 +140,7 @@ fn error(options: EngineOptions, expr: &str, range: bool) -> QueryError {
                 engine.instant(source, request(expr), 10 * MINUTE).await
             }
         })
-        .unwrap_err()
+        .expect_err("refused")
 }
 
 #[test]
