@@ -379,9 +379,10 @@ async fn compare(seed: u64) {
                 assert_same(&format!("{expr} with {rewrites:?} on {:?}", source.layout), &a, &b)
             }
             (a, b) => {
-                // which two of several duplicates are named depends on the order of the series
+                // which of several duplicates are named, and of which group, depends on the order of the series
                 let text = |e: Result<Answer, _>| {
-                    e.err().map(|e: QueryError| e.to_string().split(": [{").next().unwrap().to_owned())
+                    let text = e.err().map(|e: QueryError| e.to_string())?;
+                    Some(text.split(" for the match group ").next().unwrap_or_default().to_owned())
                 };
                 assert_eq!(text(a), text(b), "{expr} with {rewrites:?}");
             }
