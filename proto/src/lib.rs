@@ -7,6 +7,7 @@ mod append;
 mod changes;
 mod fragment;
 mod generated;
+pub mod histogram_wire;
 mod remote_read;
 pub mod remote_write;
 mod select;

@@ -24,7 +24,7 @@ pub use error::ApiError;
 pub use exposition::fuzz_accept;
 pub use front::ResultCacheMetrics;
 pub use http::{fuzz_form, fuzz_time, routes};
-pub use merge::{HeadsAndBlocks, MergedSource};
+pub use merge::{HeadsAndBlocks, MergedSource, SpreadSource};
 pub use metrics::{EndpointMetrics, QueryMetrics, SECONDS_BOUNDS};
 pub use render::{Format, RenderError, Rendered, fuzz_render, render, render_listing};
 pub use status::{BuildInfo, NameCount, RuntimeInfo, StatusSource, TsdbStatus, WalReplay};

@@ -29,3 +29,16 @@ pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     Ok(stream)
 }
+
+/// Connects to `host:port`; of several addresses of a name the first that answers is taken.
+pub async fn connect_to(address: &str) -> io::Result<TcpStream> {
+    refuse_in_simulation()?;
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host(address).await? {
+        match connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(failed) => error = failed,
+        }
+    }
+    Err(error)
+}

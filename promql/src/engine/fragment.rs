@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use datafusion_physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt, stream};
-use proto::{Fragment, FragmentEnd, FragmentError, FragmentOutput, FragmentPart, FragmentStream, Source};
+use proto::{
+    Fragment, FragmentEnd, FragmentError, FragmentOutput, FragmentPart, FragmentStream, RunFragment, Source,
+};
 
 use super::run::Run;
-use super::{Engine, EngineOptions, Features, QueryError, QueryRequest};
+use super::{ATTEMPTS_MAX, Engine, EngineOptions, Features, QueryError, QueryRequest};
 use crate::ast::{PosRange, ValueType};
 use crate::exec::{Grid, QueryContext, SeriesBatch, from_plan_error, rows_to_wire, states_to_wire};
 
@@ -48,7 +51,13 @@ impl Engine {
             count_times: fragment.count_times,
             stats_only: fragment.stats_only.iter().map(|(start, end)| PosRange::new(*start, *end)).collect(),
         };
-        let (plan, query) = Box::pin(run.fragment_plan(fragment.output)).await?;
+        let mut attempts = 1;
+        let (plan, query) = loop {
+            match Box::pin(run.fragment_plan(fragment.output)).await {
+                Err(QueryError::Moved(_)) if attempts < ATTEMPTS_MAX => attempts += 1,
+                other => break other?,
+            }
+        };
         let batches =
             plan.execute(0, Arc::clone(&query.task)).map_err(from_plan_error).map_err(FragmentError::from)?;
         let (output, text_offset) = (fragment.output, fragment.text_offset);
@@ -64,6 +73,33 @@ impl Engine {
         });
         let end = stream::once(async move { Ok(FragmentPart::End(end_of(&query, text_offset))) });
         Ok(parts.chain(end).map_err(FragmentError::from).boxed())
+    }
+}
+
+/// Evaluates fragments over a source of this process.
+#[derive(Clone)]
+pub struct LocalFragments {
+    engine: Engine,
+    source: Arc<dyn Source>,
+}
+
+impl LocalFragments {
+    /// With `engine` over `source`.
+    pub fn new(engine: Engine, source: Arc<dyn Source>) -> Self {
+        LocalFragments { engine, source }
+    }
+}
+
+impl std::fmt::Debug for LocalFragments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalFragments").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl RunFragment for LocalFragments {
+    async fn run(&self, fragment: Fragment) -> Result<FragmentStream, FragmentError> {
+        self.engine.run_fragment(Arc::clone(&self.source), fragment).await
     }
 }
 

@@ -18,6 +18,7 @@ use datafusion_execution::TaskContext;
 use datafusion_execution::config::SessionConfig;
 use datafusion_execution::runtime_env::RuntimeEnv;
 pub use error::QueryError;
+pub use fragment::LocalFragments;
 use memory::Budgets;
 pub(crate) use memory::QueryMemory;
 pub use memory::{MemoryLimits, MemoryUsage};

@@ -8,6 +8,7 @@ mod hinted;
 mod lists;
 mod samples;
 mod selection;
+mod spread;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use proto::{
 
 pub use heads_and_blocks::HeadsAndBlocks;
 use selection::MergedSelection;
+pub use spread::SpreadSource;
 
 /// Sources read as one. In order of trust: of two values for one time the first source's is taken.
 ///
