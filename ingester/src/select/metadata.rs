@@ -2,32 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use model::{Exemplar, Labels};
+use model::{Exemplar, Labels, TimestampMs};
 use proto::{MetadataRequest, SeriesExemplars};
 use roaring::RoaringBitmap;
 
 use crate::head::{HAS_HISTOGRAMS, HAS_LATE, TenantHead};
 
+/// Rows that match any of the sets.
+fn matching(head: &TenantHead, request: &MetadataRequest) -> RoaringBitmap {
+    if request.matchers.is_empty() {
+        return head.series.rows.clone();
+    }
+    let mut rows = RoaringBitmap::new();
+    for set in &request.matchers {
+        rows |= head.index.find(set, &head.series.rows);
+    }
+    rows
+}
+
 /// Rows that match any of the sets and may have samples in range.
 fn rows(head: &TenantHead, request: &MetadataRequest) -> RoaringBitmap {
-    let mut rows = if request.matchers.is_empty() {
-        head.series.rows.clone()
-    } else {
-        let mut rows = RoaringBitmap::new();
-        for set in &request.matchers {
-            rows |= head.index.find(set, &head.series.rows);
-        }
-        rows
-    };
-    if request.range.start > head.floor {
-        let idle: RoaringBitmap = rows
-            .iter()
-            .filter(|row| {
-                let at = *row as usize;
-                head.series.last_t[at] < request.range.start
-                    && head.series.flags[at] & (HAS_LATE | HAS_HISTOGRAMS) == 0
-            })
-            .collect();
+    let mut rows = matching(head, request);
+    // what lies before the floor is dropped: blocks answer for it
+    let start = request.range.start.max(head.floor);
+    if start > TimestampMs::MIN {
+        let is_idle = |row: &u32| {
+            let at = *row as usize;
+            head.series.last_t[at] < start && head.series.flags[at] & (HAS_LATE | HAS_HISTOGRAMS) == 0
+        };
+        let idle: RoaringBitmap = rows.iter().filter(is_idle).collect();
         rows -= idle;
     }
     rows
@@ -52,7 +55,7 @@ pub(super) fn series(head: &TenantHead, request: &MetadataRequest) -> Vec<Labels
 }
 
 pub(super) fn exemplars(head: &TenantHead, request: &MetadataRequest) -> Vec<SeriesExemplars> {
-    let rows = rows(head, request);
+    let rows = matching(head, request);
     let mut found: BTreeMap<u32, Vec<Exemplar>> = BTreeMap::new();
     for stored in &head.exemplars.ring {
         if !request.range.contains(stored.exemplar.t) {

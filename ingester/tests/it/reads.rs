@@ -4,7 +4,7 @@ use ingester::IngesterConfig;
 use model::{Labels, MatchOp, Matcher, TimeRange};
 use proto::{LabelsWanted, MetadataRequest, SelectRequest, Source, SourceError};
 
-use crate::node::{Node, batch, labels, simulated, tenant};
+use crate::node::{HOUR, Node, batch, labels, simulated, tenant};
 
 fn request(matchers: Vec<Matcher>, labels: LabelsWanted) -> SelectRequest {
     SelectRequest { tenant: tenant(), matchers, range: TimeRange::all(), labels, series_max: 0 }
@@ -110,6 +110,28 @@ fn names_values_series_and_status_come_from_the_index() {
         assert_eq!(node.ingester.status(&other, 10), ingester::HeadStatus::default());
         let stats = node.ingester.stats();
         assert_eq!((stats.series, stats.counters.samples, stats.tenants), (40, 40, 1));
+        node.close().await;
+    });
+}
+
+#[test]
+fn a_dropped_head_lists_only_series_that_it_still_has_samples_of() {
+    let (runtime, _disk) = simulated(10);
+    runtime.block_on(async {
+        let node = Node::open(&runtime, IngesterConfig::default()).await;
+        let now = node.runtime.now_ms();
+        let at =
+            |t: i64, series: std::ops::Range<usize>| series.map(move |i| (i, t, 1.0)).collect::<Vec<_>>();
+        node.write(&at(now - 1000, 0..10)).await;
+        let range = TimeRange::new(now - HOUR, now + HOUR);
+        let request = MetadataRequest { tenant: tenant(), matchers: Vec::new(), range, limit: 0 };
+        let source = node.ingester.source();
+        assert_eq!(source.series(&request).await.unwrap().len(), 10);
+        node.ingester.flush(true).await.unwrap();
+        assert_eq!(source.series(&request).await.unwrap(), []);
+        node.write(&at(now, 4..6)).await;
+        assert_eq!(source.series(&request).await.unwrap(), [labels(4), labels(5)]);
+        assert_eq!(source.label_values(&request, "instance").await.unwrap(), ["i-4", "i-5"]);
         node.close().await;
     });
 }
