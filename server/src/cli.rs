@@ -71,12 +71,15 @@ pub(crate) struct ServeArgs {
     /// Address for users: API, remote write, health, metrics. [default: 0.0.0.0:9009]
     #[arg(long = "http.listen", value_name = "ADDRESS")]
     pub(crate) http_listen: Option<String>,
-    /// Address for other nodes (opened when there are any). [default: 0.0.0.0:9095]
+    /// Address for other nodes, which read this one's series there. [default: 0.0.0.0:9095, if it is free]
     #[arg(long = "grpc.listen", value_name = "ADDRESS")]
     pub(crate) grpc_listen: Option<String>,
-    /// Roles to run in this process. [default: all]
+    /// Roles to run in this process: all, or querier (answers queries over the series of other nodes). [default: all]
     #[arg(long = "target", value_name = "ROLES")]
     pub(crate) target: Option<String>,
+    /// Nodes that a querier reads, separated by commas. No series may be written to two of them.
+    #[arg(long = "querier.nodes", value_name = "HOST:PORT,…", value_delimiter = ',')]
+    pub(crate) querier_nodes: Vec<String>,
     /// Tell tenants apart by the header X-Scope-OrgID; without it, every request belongs to `anonymous`.
     #[arg(long = "multi-tenancy")]
     pub(crate) multi_tenancy: bool,

@@ -1,7 +1,6 @@
 //! The configuration: a YAML file whose keys are the flags' paths, flags over file over defaults.
 //!
-//! The only place that reads flags and files; roles get plain values. Unknown keys are errors. An error
-//! names file, line, key and what is expected.
+//! The only place that reads them. Unknown keys are errors; an error names file, line, key, what is expected.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::cli::{LogLevel, ServeArgs};
 use crate::duration;
+use crate::memory::machine_memory;
+use crate::target::Target;
 
 /// What one query may hold where nothing is said.
 const QUERY_BYTES_MAX: usize = 2 << 30;
@@ -108,6 +109,7 @@ struct File {
     http: ListenFile,
     grpc: ListenFile,
     target: Option<String>,
+    querier: QuerierFile,
     multi_tenancy: Option<bool>,
     storage: StorageFile,
     query: QueryFile,
@@ -127,6 +129,12 @@ struct DataFile {
 #[serde(default, deny_unknown_fields)]
 struct ListenFile {
     listen: Option<FileAddress>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct QuerierFile {
+    nodes: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -247,6 +255,10 @@ pub(crate) struct Config {
     pub(crate) http_listen: SocketAddr,
     /// Address for nodes.
     pub(crate) grpc_listen: SocketAddr,
+    /// Whether somebody chose it: then it has to be free.
+    pub(crate) is_grpc_listen_given: bool,
+    /// Roles in this process.
+    pub(crate) target: Target,
     /// Whether tenants are told apart.
     pub(crate) multi_tenancy: bool,
     /// Age at which blocks are dropped; `None`: never.
@@ -312,13 +324,9 @@ impl Config {
             .clone()
             .or(file.bucket)
             .unwrap_or_else(|| data_dir.join("bucket").to_string_lossy().into_owned());
-        let target = args.target.clone().or(file.target).unwrap_or_else(|| "all".to_owned());
-        if target != "all" {
-            return Err(ConfigError::Flag {
-                flag: "target",
-                message: format!("`{target}` is not available in this version; expected `all`"),
-            });
-        }
+        let nodes = Some(args.querier_nodes.clone()).filter(|nodes| !nodes.is_empty());
+        let target = args.target.as_deref().or(file.target.as_deref());
+        let target = Target::new(target, nodes.unwrap_or(file.querier.nodes))?;
         let mut rewrites_off = file.query.disable_rewrites;
         rewrites_off.extend(args.query_disable_rewrites.iter().cloned());
         let mut features = file.enable_feature;
@@ -326,9 +334,7 @@ impl Config {
         let http_listen = flag_address("http.listen", &args.http_listen)?
             .or(file.http.listen.map(|a| a.0))
             .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9009)));
-        let grpc_listen = flag_address("grpc.listen", &args.grpc_listen)?
-            .or(file.grpc.listen.map(|a| a.0))
-            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9095)));
+        let grpc_given = flag_address("grpc.listen", &args.grpc_listen)?.or(file.grpc.listen.map(|a| a.0));
         let retention = flag_duration("storage.retention", &args.retention)?
             .or(in_file(file.storage.retention))
             .filter(|d| !d.is_zero());
@@ -350,7 +356,9 @@ impl Config {
             data_dir,
             bucket,
             http_listen,
-            grpc_listen,
+            grpc_listen: grpc_given.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9095))),
+            is_grpc_listen_given: grpc_given.is_some(),
+            target,
             multi_tenancy: args.multi_tenancy || file.multi_tenancy.unwrap_or(false),
             retention,
             query_overlap: in_file(file.storage.query_overlap).unwrap_or(Duration::from_secs(2 * 3600)),
@@ -425,7 +433,8 @@ impl Config {
             ("query.timeout", duration::format(self.query_timeout)),
             ("self-scrape.interval", none_is_zero(self.self_scrape_interval)),
             ("storage.retention", none_is_zero(self.retention)),
-            ("target", "all".to_owned()),
+            ("querier.nodes", self.target.nodes().join(",")),
+            ("target", self.target.name().to_owned()),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -439,7 +448,7 @@ impl Config {
         let l = &self.limits;
         format!(
             "data:\n  dir: {data:?}\nbucket: {bucket:?}\nhttp:\n  listen: \"{http}\"\ngrpc:\n  listen: \"{grpc}\"\n\
-             target: all\nmulti_tenancy: {tenancy}\nstorage:\n  retention: {retention}\n  \
+             target: {target}\nquerier:\n  nodes: [{nodes}]\nmulti_tenancy: {tenancy}\nstorage:\n  retention: {retention}\n  \
              query_overlap: {overlap}\nquery:\n  lookback_delta: {lookback}\n  \
              timeout: {timeout}\n  max_samples: {samples}\n  max_series: {query_series}\n  \
              max_memory_bytes: {memory}\n  max_tenant_memory_bytes: {tenant_memory}\n  \
@@ -456,6 +465,8 @@ impl Config {
             bucket = self.bucket,
             http = self.http_listen,
             grpc = self.grpc_listen,
+            target = self.target.name(),
+            nodes = self.target.nodes_yaml(),
             tenancy = self.multi_tenancy,
             overlap = duration::format(self.query_overlap),
             lookback = duration::format(self.lookback_delta),
@@ -485,20 +496,6 @@ impl Config {
             scrape = self.self_scrape_interval.map_or_else(|| "0s".to_owned(), duration::format),
             features = self.features.join(", "),
         )
-    }
-}
-
-/// Bytes of memory that this process can have; 0 where that cannot be found out.
-fn machine_memory() -> usize {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let whole = read("/proc/meminfo")
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<usize>().ok())
-        .map_or(0, |kilobytes| kilobytes.saturating_mul(1024));
-    // that of a container, where there is one
-    match read("/sys/fs/cgroup/memory.max").trim().parse::<usize>() {
-        Ok(limit) if whole == 0 || limit < whole => limit,
-        _ => whole,
     }
 }
 

@@ -52,6 +52,11 @@ pub(crate) fn format(duration: Duration) -> String {
     out
 }
 
+/// As milliseconds.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

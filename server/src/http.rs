@@ -132,14 +132,21 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// Asks senders to try again: what they send is not lost before somebody finds the address that is meant.
+fn holds_nothing() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "this is a querier (--target=querier): it takes no samples\n")
+        .into_response()
+}
+
 async fn push(State(node): State<Arc<Node>>, headers: HeaderMap, body: Body) -> Response {
     let tenant = match node.tenancy.of(&headers) {
         Ok(tenant) => tenant,
         Err((status, why)) => return (status, why).into_response(),
     };
+    let Some(data) = &node.data else { return holds_nothing() };
     let (content_type, content_encoding) =
         (text(&headers, &header::CONTENT_TYPE), text(&headers, &header::CONTENT_ENCODING));
-    let refuse = |bytes| node.distributor.refuse_early(content_type, content_encoding, bytes);
+    let refuse = |bytes| data.distributor.refuse_early(content_type, content_encoding, bytes);
     let announced = text(&headers, &header::CONTENT_LENGTH).and_then(|n| n.parse::<usize>().ok());
     if let Some(answer) = refuse(announced) {
         return into_response(answer);
@@ -156,7 +163,7 @@ async fn push(State(node): State<Arc<Node>>, headers: HeaderMap, body: Body) -> 
         }
     };
     let request = PushRequest { tenant, content_type, content_encoding, body };
-    into_response(node.distributor.push(request).await)
+    into_response(data.distributor.push(request).await)
 }
 
 fn into_response(answer: PushAnswer) -> Response {
@@ -179,7 +186,8 @@ struct FlushParameters {
 }
 
 async fn flush(State(node): State<Arc<Node>>, Query(parameters): Query<FlushParameters>) -> Response {
-    match node.flush(parameters.drop).await {
+    let Some(data) = &node.data else { return holds_nothing() };
+    match data.flush(parameters.drop).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }

@@ -5,15 +5,18 @@
 mod cli;
 mod commands;
 mod config;
+mod data;
 mod door;
 mod duration;
 mod http;
 mod landing;
+mod memory;
 mod metrics;
 mod node;
 mod readings;
 mod self_scrape;
 mod status;
+mod target;
 mod tenant;
 
 use std::process::ExitCode;

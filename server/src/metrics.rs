@@ -53,6 +53,16 @@ impl Reading {
         Reading { name, help, counter: true, values }
     }
 
+    /// Counters by several labels.
+    pub(crate) fn counters_by(
+        name: &'static str,
+        help: &'static str,
+        values: Vec<(Vec<(&'static str, String)>, u64)>,
+    ) -> Self {
+        let values = values.into_iter().map(|(labels, v)| (labels, v as f64)).collect();
+        Reading { name, help, counter: true, values }
+    }
+
     /// Gauges by one label.
     pub(crate) fn gauges(
         name: &'static str,

@@ -1,32 +1,24 @@
 //! A node: the roles of one process, wired together. The only place that knows all of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use block::{Bucket, BucketOptions, Catalogs};
-use cluster::{Cluster, ClusterConfig, Member, Meta};
-use compactor::Compactor;
-use distributor::Distributor;
-use ingester::{Ingester, IngesterConfig};
-use model::{NodeId, TenantId};
+use flight::{RemoteNode, Traffic};
+use model::TenantId;
 use promql::{Engine, EngineOptions, Features, Rewrite, Rewrites};
 use proto::Source;
-use querier::{Api, ApiConfig, ApiLimits, HeadsAndBlocks};
+use querier::{Api, ApiConfig, ApiLimits, SpreadSource};
 use runtime::{Runtime, Shutdown, Task};
-use store_gateway::{BlockSource, BlockSourceOptions};
 
 use crate::config::Config;
+use crate::data::{DataRoles, listen_for_nodes};
+use crate::duration::millis;
 use crate::metrics::Metrics;
 use crate::readings;
 use crate::self_scrape;
 use crate::status::Status;
+use crate::target::Target;
 use crate::tenant::Tenancy;
-
-/// How often blocks past the retention are looked for.
-const RETENTION_CHECK: Duration = Duration::from_secs(60);
-/// How often the catalogs are read again, in case somebody else committed.
-const CATALOG_REFRESH: Duration = Duration::from_secs(30);
 
 /// Everything that runs in this process.
 pub(crate) struct Node {
@@ -40,19 +32,23 @@ pub(crate) struct Node {
     pub(crate) tenancy: Tenancy,
     /// Our own metrics.
     pub(crate) metrics: Metrics,
-    /// The write door.
-    pub(crate) distributor: Distributor,
     /// The query API.
     pub(crate) api: Arc<Api>,
-    cluster: Cluster,
-    ingester: Ingester,
-    sources: Sources,
+    /// What holds series, where this process does.
+    pub(crate) data: Option<DataRoles>,
+    source: Arc<dyn Source>,
     background: parking_lot::Mutex<Vec<Task<()>>>,
 }
 
-/// What queries read: heads and blocks, joined.
-#[derive(Clone)]
-struct Sources(Arc<dyn Source>);
+/// The series of other nodes as one source.
+fn source_of_nodes(nodes: &[String], traffic: &Arc<Traffic>) -> Result<Arc<dyn Source>> {
+    let mut sources: Vec<Arc<dyn Source>> = Vec::with_capacity(nodes.len());
+    for address in nodes {
+        let node = RemoteNode::new(address, Arc::clone(traffic)).context("--querier.nodes")?;
+        sources.push(Arc::new(node));
+    }
+    Ok(Arc::new(SpreadSource::new(sources)))
+}
 
 impl Node {
     /// Recovers what the data directory holds and starts every role; takes reads and writes when it returns.
@@ -60,71 +56,33 @@ impl Node {
         let config = Arc::new(config);
         let start_ms = runtime.now_ms();
         let tenancy = Tenancy { enabled: config.multi_tenancy };
-        let bucket = Bucket::open(&runtime, &config.bucket, &BucketOptions::default())
-            .with_context(|| format!("cannot open the bucket `{}` (--bucket)", config.bucket))?;
-        bucket.remove_leftovers().await.context("cannot clear what a crash left in the bucket")?;
-        let catalogs = Arc::new(Catalogs::new(bucket));
-
-        let node_id = NodeId(1);
-        let cluster = Cluster::open(runtime.clone(), ClusterConfig::new(&config.data_dir, node_id)).await?;
-        let meta = Meta::start(&cluster).await?;
-        let member = Member { address: config.grpc_listen.to_string(), zone: String::new() };
-        meta.bootstrap(node_id, member).await?;
-
-        let ingester = Ingester::start(
-            runtime.clone(),
-            &cluster,
-            Arc::clone(&catalogs),
-            IngesterConfig {
-                groups: config.data_groups,
-                query_overlap: config.query_overlap,
-                limits: readings::limits_of(&config),
-                ..IngesterConfig::default()
-            },
-        )
-        .await?;
-        let distributor =
-            Distributor::new(runtime.clone(), Arc::new(ingester.clone()), config.limits.of_door());
-
-        let blocks = Arc::new(BlockSource::new(
-            runtime.clone(),
-            Arc::clone(&catalogs),
-            &BlockSourceOptions::default(),
-        ));
-        let (holder, selected) = (ingester.clone(), Arc::clone(&blocks));
-        let (heads_from, blocks_until, others) = (ingester.clone(), ingester.clone(), Arc::clone(&blocks));
-        let both = HeadsAndBlocks::new(
-            Arc::new(ingester.source()),
-            blocks,
-            move |tenant| holder.held_blocks(tenant),
-            move |request, held| {
-                let blocks = Arc::clone(&selected);
-                Box::pin(async move { blocks.select_except(&request, &held).await })
-            },
-        );
-        let sources = Sources(Arc::new(both.with_seams(
-            move |tenant| {
-                // what heads hold now they held when they were asked
-                let (floor, held) = (heads_from.head_min_time(&tenant), heads_from.held_blocks(&tenant));
-                let blocks = Arc::clone(&others);
-                Box::pin(async move { Ok(floor.max(blocks.end_except(&tenant, &held).await?)) })
-            },
-            move |tenant| blocks_until.blocks_until(tenant),
-        )));
-
         let engine = Engine::new(runtime.clone(), engine_options(&config)?);
+        let traffic = Arc::new(Traffic::default());
+        let (data, source) = match &config.target {
+            Target::Querier { nodes } => (None, source_of_nodes(nodes, &traffic)?),
+            Target::All => {
+                let data = DataRoles::start(&config, &runtime, &engine, Arc::clone(&traffic)).await?;
+                let source = Arc::clone(&data.source);
+                (Some(data), source)
+            }
+        };
+        let listener = match &data {
+            Some(_) => listen_for_nodes(&config).await?,
+            None => None,
+        };
+
         let status = Status {
             config: Arc::clone(&config),
             runtime: runtime.clone(),
             shutdown: shutdown.clone(),
             start_ms,
-            ingester: ingester.clone(),
+            ingester: data.as_ref().map(|data| data.ingester.clone()),
         };
-        let of_tenant = sources.clone();
+        let of_tenant = Arc::clone(&source);
         let api = Api::new(ApiConfig {
             runtime: runtime.clone(),
             engine,
-            source: Box::new(move |_tenant| Arc::clone(&of_tenant.0)),
+            source: Box::new(move |_tenant| Arc::clone(&of_tenant)),
             tenant: Box::new(move |headers| tenancy.of(headers)),
             status: Arc::new(status),
             limits: ApiLimits {
@@ -139,66 +97,33 @@ impl Node {
         });
 
         let metrics = Metrics::new();
-        metrics.read_from(readings::readers(
-            &runtime,
-            &cluster,
-            &ingester,
-            &distributor,
-            &api,
-            &catalogs,
-            start_ms,
-        ));
+        metrics.read_from(readings::of_every_node(&runtime, &api, &traffic, start_ms));
+        let mut tasks = Vec::new();
+        if let Some(data) = &data {
+            metrics.read_from(data.readers());
+            tasks = data.background(&config, &runtime, &shutdown, listener);
+        }
         let node = Arc::new(Node {
             config,
             runtime,
             shutdown,
             tenancy,
             metrics,
-            distributor,
             api,
-            cluster,
-            ingester,
-            sources,
-            background: parking_lot::Mutex::new(Vec::new()),
+            data,
+            source,
+            background: parking_lot::Mutex::new(tasks),
         });
-        node.start_background(catalogs);
-        Ok(node)
-    }
-
-    fn start_background(self: &Arc<Self>, catalogs: Arc<Catalogs>) {
-        let mut tasks = Vec::new();
-        if let Some(interval) = self.config.self_scrape_interval {
-            tasks.push(self.runtime.spawn("self-scrape", self_scrape::run(Arc::clone(self), interval)));
+        if let (Some(data), Some(interval)) = (&node.data, node.config.self_scrape_interval) {
+            let scrape = self_scrape::run(Arc::clone(&node), data.distributor.clone(), interval);
+            node.background.lock().push(node.runtime.spawn("self-scrape", scrape));
         }
-        let (runtime, shutdown) = (self.runtime.clone(), self.shutdown.clone());
-        let refreshed = Arc::clone(&catalogs);
-        tasks.push(self.runtime.spawn("catalog-refresh", async move {
-            while sleep(&runtime, &shutdown, CATALOG_REFRESH).await {
-                if let Err(error) = refreshed.refresh().await {
-                    tracing::warn!(%error, "catalogs not refreshed");
-                }
-            }
-        }));
-        let keep_ms = self.config.retention.map(millis);
-        let retention = compactor::Retention { keep_ms, ..compactor::Retention::default() };
-        let compactor = Compactor::new(self.runtime.clone(), catalogs, move |_tenant| retention);
-        let (runtime, shutdown) = (self.runtime.clone(), self.shutdown.clone());
-        tasks.push(self.runtime.spawn("retention", async move {
-            loop {
-                if let Err(error) = Box::pin(compactor.run_once()).await {
-                    tracing::warn!(%error, "retention not applied everywhere, will be tried again");
-                }
-                if !sleep(&runtime, &shutdown, RETENTION_CHECK).await {
-                    return;
-                }
-            }
-        }));
-        *self.background.lock() = tasks;
+        Ok(node)
     }
 
     /// What a tenant's queries read.
     pub(crate) fn source(&self, _tenant: &TenantId) -> Arc<dyn Source> {
-        Arc::clone(&self.sources.0)
+        Arc::clone(&self.source)
     }
 
     /// Why reads or writes do not work now; `None` when they do.
@@ -206,7 +131,7 @@ impl Node {
         if self.shutdown.is_triggered() {
             return Some("stopping".to_owned());
         }
-        self.cluster.stats().trouble
+        self.data.as_ref().and_then(DataRoles::trouble)
     }
 
     /// Our own metrics as text.
@@ -214,20 +139,7 @@ impl Node {
         self.metrics.text().map_err(|error| error.to_string())
     }
 
-    /// Cuts everything into blocks now; with `drop`, heads let go of it at once.
-    pub(crate) async fn flush(&self, drop: bool) -> Result<()> {
-        let report = Box::pin(self.ingester.flush(drop)).await?;
-        tracing::info!(
-            blocks = report.blocks,
-            series = report.series,
-            samples = report.samples,
-            drop,
-            "flushed"
-        );
-        Ok(())
-    }
-
-    /// Ends every role; what was acknowledged is on disk already.
+    /// Ends every role.
     pub(crate) async fn stop(self: Arc<Self>) {
         self.shutdown.trigger();
         let tasks = std::mem::take(&mut *self.background.lock());
@@ -236,23 +148,10 @@ impl Node {
                 tracing::warn!(%error, "a background task did not end cleanly");
             }
         }
-        Box::pin(self.ingester.shutdown()).await;
-        if let Err(error) = self.cluster.shutdown().await {
-            tracing::warn!(%error, "the write-ahead log did not close cleanly");
+        if let Some(data) = &self.data {
+            data.stop().await;
         }
     }
-}
-
-/// Sleeps; false when the process ends.
-async fn sleep(runtime: &Runtime, shutdown: &Shutdown, time: Duration) -> bool {
-    tokio::select! { biased;
-        () = shutdown.cancelled() => false,
-        () = runtime.sleep(time) => true,
-    }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What the engine is built with.

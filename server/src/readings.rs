@@ -5,6 +5,7 @@ use std::sync::Arc;
 use block::Catalogs;
 use cluster::Cluster;
 use distributor::Distributor;
+use flight::{NodeServer, Traffic, TrafficReading};
 use ingester::{HeadStatus, Ingester, LimitsOf};
 use querier::{Api, NameCount, TsdbStatus};
 use runtime::Runtime;
@@ -40,31 +41,67 @@ pub(crate) fn tsdb_status(head: HeadStatus) -> TsdbStatus {
     }
 }
 
-type Reader = Box<dyn Fn() -> Vec<Reading> + Send + Sync>;
+pub(crate) type Reader = Box<dyn Fn() -> Vec<Reading> + Send + Sync>;
 
-/// Everything to read at a scrape.
-pub(crate) fn readers(
+/// What is read at a scrape of any process.
+pub(crate) fn of_every_node(
     runtime: &Runtime,
-    cluster: &Cluster,
-    ingester: &Ingester,
-    distributor: &Distributor,
     api: &Arc<Api>,
-    catalogs: &Arc<Catalogs>,
+    traffic: &Arc<Traffic>,
     start_ms: i64,
 ) -> Vec<Reader> {
-    let (runtime, cluster, ingester) = (runtime.clone(), cluster.clone(), ingester.clone());
-    let (distributor, api, catalogs) = (distributor.clone(), Arc::clone(api), Arc::clone(catalogs));
+    let (runtime, api, traffic) = (runtime.clone(), Arc::clone(api), Arc::clone(traffic));
     vec![
         Box::new(move || process(&runtime, start_ms)),
-        Box::new(move || of_distributor(&distributor)),
-        Box::new(move || of_cluster(&cluster)),
-        Box::new(move || of_ingester(&ingester)),
         Box::new(move || {
             let mut readings = of_querier(&api);
             readings.extend(of_result_cache(&api));
             readings
         }),
+        Box::new(move || of_traffic(&traffic)),
+    ]
+}
+
+/// What is read at a scrape of a process that holds series.
+pub(crate) fn of_data(
+    cluster: &Cluster,
+    ingester: &Ingester,
+    distributor: &Distributor,
+    catalogs: &Arc<Catalogs>,
+    server: &NodeServer,
+) -> Vec<Reader> {
+    let (cluster, ingester, server) = (cluster.clone(), ingester.clone(), server.clone());
+    let (distributor, catalogs) = (distributor.clone(), Arc::clone(catalogs));
+    vec![
+        Box::new(move || of_distributor(&distributor)),
+        Box::new(move || of_cluster(&cluster)),
+        Box::new(move || of_ingester(&ingester)),
         Box::new(move || of_bucket(&catalogs)),
+        Box::new(move || {
+            let streams = server.streams() as u64;
+            vec![Reading::gauge("flight_streams", "Answers to other nodes that are under way.", streams)]
+        }),
+    ]
+}
+
+fn of_traffic(traffic: &Traffic) -> Vec<Reading> {
+    let read = traffic.read();
+    let by = |number: fn(&TrafficReading) -> u64| {
+        read.iter()
+            .map(|one| {
+                let labels =
+                    vec![("direction", one.direction.as_str().to_owned()), ("ticket", one.ticket.to_owned())];
+                (labels, number(one))
+            })
+            .collect::<Vec<_>>()
+    };
+    vec![
+        Reading::counters_by("flight_bytes", "Bytes between nodes, by what was asked.", by(|one| one.bytes)),
+        Reading::counters_by(
+            "flight_messages",
+            "Messages between nodes, by what was asked.",
+            by(|one| one.messages),
+        ),
     ]
 }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use distributor::Distributor;
+
 use crate::node::Node;
 
 /// Stores the node's metrics every `interval` until it stops.
-pub(crate) async fn run(node: Arc<Node>, interval: Duration) {
+pub(crate) async fn run(node: Arc<Node>, distributor: Distributor, interval: Duration) {
     let tenant = node.tenancy.own_metrics();
     let instance = node.config.http_listen.to_string();
     let mut said = false;
@@ -18,7 +20,7 @@ pub(crate) async fn run(node: Arc<Node>, interval: Duration) {
         let Ok(text) = node.metrics_text() else { continue };
         let labels = [("instance", instance.as_str()), ("job", "epimetheus")];
         let now_ms = node.runtime.now_ms();
-        match node.distributor.append_text(&tenant, &labels, now_ms, &text).await {
+        match distributor.append_text(&tenant, &labels, now_ms, &text).await {
             Ok(_) if !said => {
                 said = true;
                 tracing::info!(tenant = %tenant, "own metrics stored");

@@ -24,8 +24,8 @@ pub(crate) struct Status {
     pub(crate) shutdown: Shutdown,
     /// When the process started, Unix ms.
     pub(crate) start_ms: i64,
-    /// The heads.
-    pub(crate) ingester: ingester::Ingester,
+    /// The heads, where this process has any.
+    pub(crate) ingester: Option<ingester::Ingester>,
 }
 
 #[async_trait]
@@ -39,7 +39,10 @@ impl StatusSource for Status {
     }
 
     async fn tsdb(&self, tenant: &TenantId, limit: usize) -> Result<TsdbStatus, SourceError> {
-        let (ingester, tenant) = (self.ingester.clone(), tenant.clone());
+        let Some(ingester) = self.ingester.clone() else {
+            return Err(SourceError::Unavailable("a querier holds no series: ask a node of it".to_owned()));
+        };
+        let tenant = tenant.clone();
         let head = self.runtime.cpu(move || ingester.status(&tenant, limit)).await;
         Ok(crate::readings::tsdb_status(head))
     }
@@ -71,7 +74,7 @@ impl StatusSource for Status {
             hostname: hostname(),
             reload_config_success: true,
             last_config_ms: self.start_ms,
-            series: self.ingester.stats().series,
+            series: self.ingester.as_ref().map_or(0, |ingester| ingester.stats().series),
             corruptions: 0,
             tasks: self.runtime.tokio().metrics().num_alive_tasks() as u64,
             cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),

@@ -73,7 +73,9 @@ async fn serve(config: Config) -> Result<()> {
         node = Node::start(config, runtime.clone(), shutdown.clone()) => node?,
     };
     door.open(crate::http::router(&node));
-    tracing::info!("to write, add to prometheus.yml:\n{}", landing::remote_write_snippet(&node.config));
+    if node.data.is_some() {
+        tracing::info!("to write, add to prometheus.yml:\n{}", landing::remote_write_snippet(&node.config));
+    }
     tracing::info!(
         "to read, use http://{address} as a Prometheus data source in Grafana, or open it in a browser"
     );

@@ -115,6 +115,7 @@ impl StorageTarget {
     async fn start(runtime: &Runtime, folder: &Path, seed: u64) -> Result<Self> {
         let args = ServeArgs {
             data_dir: Some(folder.to_owned()),
+            grpc_listen: Some("127.0.0.1:0".to_owned()),
             multi_tenancy: true,
             // Scripts load what they like when they like.
             out_of_order_time_window: Some("100y".to_owned()),
@@ -149,13 +150,15 @@ impl ScriptTarget for StorageTarget {
                 content_encoding: Some("snappy"),
                 body: Bytes::from(encode(series, &part)),
             };
-            let answer = self.node.distributor.push(request).await;
+            let node = Arc::clone(&self.node);
+            let data = node.data.as_ref().ok_or("the node holds nothing")?;
+            let answer = data.distributor.push(request).await;
             if answer.status != 204 {
                 return Err(format!("push answered {}: {}", answer.status, answer.body));
             }
             match self.below(4) {
-                0 => self.node.flush(true).await.map_err(|e| e.to_string())?,
-                1 => self.node.flush(false).await.map_err(|e| e.to_string())?,
+                0 => data.flush(true).await.map_err(|e| e.to_string())?,
+                1 => data.flush(false).await.map_err(|e| e.to_string())?,
                 _ => {}
             }
         }

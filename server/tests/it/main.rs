@@ -8,6 +8,7 @@ mod deploy;
 mod kept;
 mod lifecycle;
 mod malformed;
+mod nodes;
 mod process;
 mod s3;
 mod tenants;

@@ -78,6 +78,11 @@ impl Server {
             } else {
                 Some("--self-scrape.interval=0s")
             })
+            .args(if extra.iter().any(|a| a.contains("grpc.listen")) {
+                None
+            } else {
+                Some("--grpc.listen=127.0.0.1:0")
+            })
             .args(extra)
             .envs(env.iter().copied())
             .stdin(Stdio::null())
