@@ -18,7 +18,8 @@ mod plan;
 pub use annotations::Annotations;
 pub use engine::{
     Answer, AnswerMemory, Engine, EngineOptions, Features, LocalFragments, MatrixSeries, MemoryLimits,
-    MemoryUsage, QueryError, QueryRequest, QueryStats, SampleValue, Value, VectorSample,
+    MemoryUsage, QueryError, QueryLimit, QueryProgress, QueryRequest, QueryStats, SampleValue, Value,
+    VectorSample,
 };
 pub use engine_target::EngineTarget;
 pub use functions::fuzz_window_state;

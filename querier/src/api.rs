@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use model::TenantId;
-use promql::Engine;
+use promql::{Engine, QueryLimit};
 use proto::Source;
 use runtime::Runtime;
 
@@ -14,6 +14,9 @@ use crate::admission::{Admission, Bounds};
 use crate::front::{Front, ResultCacheMetrics};
 use crate::metrics::{QueryMetrics, Recorder};
 use crate::status::StatusSource;
+
+/// What Prometheus allows.
+pub(crate) const POINTS_MAX: usize = 11_000;
 
 /// Finds out whose request it is; refuses with a status and a text.
 pub type TenantOf = dyn Fn(&HeaderMap) -> Result<TenantId, (StatusCode, String)> + Send + Sync;
@@ -43,6 +46,8 @@ pub struct ApiLimits {
     pub result_cache_bytes: u64,
     /// Most series one selector of a query may match; 0: no limit.
     pub series_max: usize,
+    /// Most points of one series of a range query's answer, the first not counted; 0: no limit.
+    pub points_max: usize,
     /// Remote reads answered at a time.
     pub remote_reads_running_max: usize,
     /// Most samples one query of a remote read returns when it is not streamed; 0: no limit.
@@ -64,6 +69,7 @@ impl Default for ApiLimits {
             form_bytes_max: 10 << 20,
             result_cache_bytes: 128 << 20,
             series_max: 0,
+            points_max: POINTS_MAX,
             remote_reads_running_max: 10,
             remote_read_samples_max: 50_000_000,
             remote_read_frame_bytes: 1 << 20,
@@ -157,6 +163,9 @@ impl Api {
     /// The counters now.
     pub fn metrics(&self) -> QueryMetrics {
         let mut metrics = self.recorder.snapshot();
+        for limit in QueryLimit::ALL {
+            metrics.limited.entry(limit).or_default();
+        }
         metrics.memory = self.engine.memory();
         metrics.active = self.active.count();
         metrics.waiting = self.queries.waiting();
@@ -172,6 +181,6 @@ impl Api {
 
     /// The queries under way, oldest first.
     pub fn active_queries(&self) -> Vec<ActiveQuery> {
-        self.active.list()
+        self.active.list(None)
     }
 }

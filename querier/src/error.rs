@@ -1,7 +1,7 @@
 //! Why a request has no answer: Prometheus's error types, status codes and texts.
 
 use model::ErrorKind;
-use promql::QueryError;
+use promql::{QueryError, QueryLimit};
 use proto::SourceError;
 
 /// An error as the API shows it. The text is shown as it is.
@@ -10,9 +10,12 @@ pub enum ApiError {
     /// A parameter or the query's text is wrong.
     #[error("{0}")]
     BadData(String),
-    /// The query cannot be evaluated, or exceeds a limit.
+    /// The query cannot be evaluated.
     #[error("{0}")]
     Execution(String),
+    /// The query exceeds a limit; the text names its size and its setting.
+    #[error("{1}")]
+    Limit(QueryLimit, String),
     /// The query was ended before it was done.
     #[error("{0}")]
     Canceled(String),
@@ -47,11 +50,27 @@ impl ApiError {
         ApiError::BadData(format!("invalid parameter \"{name}\": {text}"))
     }
 
+    /// The limit that was met.
+    pub(crate) fn limit(&self) -> Option<QueryLimit> {
+        match self {
+            ApiError::Limit(limit, _) => Some(*limit),
+            ApiError::Timeout(_) => Some(QueryLimit::Time),
+            ApiError::BadData(_)
+            | ApiError::Execution(_)
+            | ApiError::Canceled(_)
+            | ApiError::Internal(_)
+            | ApiError::Unavailable(_)
+            | ApiError::TooManyRequests(_)
+            | ApiError::NotFound(_)
+            | ApiError::Refused { .. } => None,
+        }
+    }
+
     /// The `errorType` of the answer.
     pub(crate) fn error_type(&self) -> &'static str {
         match self {
-            ApiError::BadData(_) => "bad_data",
-            ApiError::Execution(_) => "execution",
+            ApiError::BadData(_) | ApiError::Limit(QueryLimit::Points, _) => "bad_data",
+            ApiError::Execution(_) | ApiError::Limit(..) => "execution",
             ApiError::Canceled(_) => "canceled",
             ApiError::Timeout(_) => "timeout",
             ApiError::Internal(_) => "internal",
@@ -67,8 +86,8 @@ impl ApiError {
     /// The HTTP status.
     pub(crate) fn status(&self) -> u16 {
         match self {
-            ApiError::BadData(_) => 400,
-            ApiError::Execution(_) => 422,
+            ApiError::BadData(_) | ApiError::Limit(QueryLimit::Points, _) => 400,
+            ApiError::Execution(_) | ApiError::Limit(..) => 422,
             // what nginx made up for a client that went away
             ApiError::Canceled(_) => 499,
             ApiError::Timeout(_) | ApiError::Unavailable(_) => 503,
@@ -82,7 +101,7 @@ impl ApiError {
     /// What the caller should do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            ApiError::BadData(_) | ApiError::Execution(_) => ErrorKind::Invalid,
+            ApiError::BadData(_) | ApiError::Execution(_) | ApiError::Limit(..) => ErrorKind::Invalid,
             ApiError::Canceled(_) | ApiError::Unavailable(_) => ErrorKind::Unavailable,
             ApiError::Timeout(_) => ErrorKind::Deadline,
             ApiError::TooManyRequests(_) => ErrorKind::Limited,
@@ -101,6 +120,7 @@ impl From<QueryError> for ApiError {
         match error {
             QueryError::BadData(_) => ApiError::parameter("query", text),
             QueryError::Execution(_) => ApiError::Execution(text),
+            QueryError::Limit(limit, text) => ApiError::Limit(limit, text),
             QueryError::Timeout(_) => ApiError::Timeout(text),
             QueryError::Canceled(_) => ApiError::Canceled(text),
             QueryError::Unavailable(_) | QueryError::Moved(_) => ApiError::Unavailable(text),
@@ -112,7 +132,7 @@ impl From<QueryError> for ApiError {
 impl From<SourceError> for ApiError {
     fn from(error: SourceError) -> Self {
         match error {
-            SourceError::Limit(text) => ApiError::Execution(text),
+            SourceError::Limit(text) => ApiError::Limit(QueryLimit::Series, text),
             SourceError::Unavailable(text) | SourceError::Moved(text) => ApiError::Unavailable(text),
             SourceError::Corrupt(text) | SourceError::Internal(text) => ApiError::Internal(text),
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use promql::QueryLimit;
 
 /// Upper bounds in seconds of the buckets of `EndpointMetrics::buckets`; one more bucket is above all.
 pub const SECONDS_BOUNDS: [f64; 12] =
@@ -43,6 +44,10 @@ pub struct QueryMetrics {
     pub answer_bytes: u64,
     /// Memory of queries.
     pub memory: promql::MemoryUsage,
+    /// Requests that a limit ended, by limit; all limits are in it.
+    pub limited: BTreeMap<QueryLimit, u64>,
+    /// Queries ended by somebody who was asked to.
+    pub killed: u64,
     /// Queries under way.
     pub active: usize,
     /// Queries that wait.
@@ -70,6 +75,14 @@ impl Recorder {
         let mut metrics = self.0.lock();
         metrics.samples += samples;
         metrics.series += series;
+    }
+
+    pub(crate) fn limited(&self, limit: QueryLimit) {
+        *self.0.lock().limited.entry(limit).or_default() += 1;
+    }
+
+    pub(crate) fn killed(&self) {
+        self.0.lock().killed += 1;
     }
 
     pub(crate) fn bytes(&self, bytes: usize) {

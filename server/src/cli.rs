@@ -110,6 +110,12 @@ pub(crate) struct ServeArgs {
     /// Most series one selector of a query may match; 0: no limit. [default: 0]
     #[arg(long = "query.max-series", value_name = "COUNT")]
     pub(crate) query_max_series: Option<usize>,
+    /// Most points of one series in the answer to a range query, the first not counted; 0: no limit. [default: 11000]
+    #[arg(long = "query.max-points-per-series", value_name = "COUNT")]
+    pub(crate) query_max_points_per_series: Option<usize>,
+    /// File to log queries to, one JSON object a line, as Prometheus's `query_log_file`. [default: none]
+    #[arg(long = "query.log-file", value_name = "FILE")]
+    pub(crate) query_log_file: Option<PathBuf>,
     /// Most queries that run at once; more wait. [default: 20]
     #[arg(long = "query.max-concurrency", value_name = "COUNT")]
     pub(crate) query_max_concurrency: Option<usize>,

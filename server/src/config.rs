@@ -155,6 +155,9 @@ struct QueryFile {
     max_tenant_memory_bytes: Option<usize>,
     max_total_memory_bytes: Option<usize>,
     max_series: Option<usize>,
+    max_points_per_series: Option<usize>,
+    log_file: Option<PathBuf>,
+    log_max_bytes: Option<u64>,
     max_concurrency: Option<usize>,
     max_waiting: Option<usize>,
     tenant_max_concurrency: Option<usize>,
@@ -275,6 +278,12 @@ pub(crate) struct Config {
     pub(crate) query_memory: MemoryLimits,
     /// How many series one selector may match; 0: no limit.
     pub(crate) query_max_series: usize,
+    /// How many points a series of an answer may have; 0: no limit.
+    pub(crate) query_max_points_per_series: usize,
+    /// Where queries are logged; `None`: nowhere.
+    pub(crate) query_log_file: Option<PathBuf>,
+    /// From how many bytes on that file is put aside.
+    pub(crate) query_log_max_bytes: u64,
     /// How many queries run at once, and how many wait.
     pub(crate) query_max_concurrency: usize,
     pub(crate) query_max_waiting: usize,
@@ -384,6 +393,16 @@ impl Config {
                     .unwrap_or_else(|| machine_memory() / 2),
             },
             query_max_series: args.query_max_series.or(file.query.max_series).unwrap_or(0),
+            query_max_points_per_series: args
+                .query_max_points_per_series
+                .or(file.query.max_points_per_series)
+                .unwrap_or(11_000),
+            query_log_file: args
+                .query_log_file
+                .clone()
+                .or(file.query.log_file)
+                .filter(|path| !path.as_os_str().is_empty()),
+            query_log_max_bytes: file.query.log_max_bytes.unwrap_or(256 << 20),
             query_max_concurrency,
             query_max_waiting: file.query.max_waiting.unwrap_or(2_000),
             query_tenant_max_concurrency: file.query.tenant_max_concurrency.unwrap_or(0),
@@ -425,6 +444,8 @@ impl Config {
             ("query.lookback-delta", duration::format(self.lookback_delta)),
             ("query.max-concurrency", self.query_max_concurrency.to_string()),
             ("query.max-memory-bytes", self.query_memory.query_bytes_max.to_string()),
+            ("query.log-file", self.query_log_text()),
+            ("query.max-points-per-series", self.query_max_points_per_series.to_string()),
             ("query.max-samples", self.query_max_samples.to_string()),
             ("query.max-series", self.query_max_series.to_string()),
             ("query.max-tenant-memory-bytes", self.query_memory.tenant_bytes_max.to_string()),
@@ -441,6 +462,11 @@ impl Config {
         .collect()
     }
 
+    /// The query log's file, empty when there is none.
+    fn query_log_text(&self) -> String {
+        self.query_log_file.as_ref().map_or_else(String::new, |path| path.display().to_string())
+    }
+
     /// The configuration in force as YAML: what `/api/v1/status/config` shows. It holds no secrets: keys of
     /// a bucket come from the environment alone.
     pub(crate) fn to_yaml(&self) -> String {
@@ -450,7 +476,8 @@ impl Config {
             "data:\n  dir: {data:?}\nbucket: {bucket:?}\nhttp:\n  listen: \"{http}\"\ngrpc:\n  listen: \"{grpc}\"\n\
              target: {target}\nquerier:\n  nodes: [{nodes}]\nmulti_tenancy: {tenancy}\nstorage:\n  retention: {retention}\n  \
              query_overlap: {overlap}\nquery:\n  lookback_delta: {lookback}\n  \
-             timeout: {timeout}\n  max_samples: {samples}\n  max_series: {query_series}\n  \
+             timeout: {timeout}\n  max_samples: {samples}\n  max_series: {query_series}\n  max_points_per_series: {points}\n  \
+             log_file: {log_file:?}\n  log_max_bytes: {log_bytes}\n  \
              max_memory_bytes: {memory}\n  max_tenant_memory_bytes: {tenant_memory}\n  \
              max_total_memory_bytes: {total_memory}\n  max_concurrency: {concurrency}\n  \
              max_waiting: {waiting}\n  tenant_max_concurrency: {tenant_concurrency}\n  \
@@ -473,6 +500,9 @@ impl Config {
             timeout = duration::format(self.query_timeout),
             samples = self.query_max_samples,
             query_series = self.query_max_series,
+            points = self.query_max_points_per_series,
+            log_file = self.query_log_text(),
+            log_bytes = self.query_log_max_bytes,
             memory = self.query_memory.query_bytes_max,
             tenant_memory = self.query_memory.tenant_bytes_max,
             total_memory = self.query_memory.total_bytes_max,

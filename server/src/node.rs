@@ -88,6 +88,7 @@ impl Node {
             limits: ApiLimits {
                 queries_running_max: config.query_max_concurrency,
                 series_max: config.query_max_series,
+                points_max: config.query_max_points_per_series,
                 queries_waiting_max: config.query_max_waiting,
                 tenant_queries_running_max: config.query_tenant_max_concurrency,
                 tenant_queries_waiting_max: config.query_tenant_max_waiting,

@@ -310,6 +310,13 @@ fn of_querier(api: &Api) -> Vec<Reading> {
             ]
             .map(|(limit, count)| (limit.to_owned(), count)),
         ),
+        Reading::counters(
+            "querier_limited",
+            "Queries that a limit ended.",
+            "limit",
+            m.limited.iter().map(|(limit, count)| (limit.name().to_owned(), *count)),
+        ),
+        Reading::counter("querier_killed", "Queries ended through the API.", m.killed),
         Reading::gauge("querier_active_queries", "Queries under way.", m.active as u64),
         Reading::gauge("querier_waiting_queries", "Queries that wait.", m.waiting as u64),
         Reading::counter(

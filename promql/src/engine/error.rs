@@ -3,15 +3,20 @@
 use model::ErrorKind;
 use proto::{FragmentError, SourceError};
 
+use super::QueryLimit;
+
 /// Why a query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// The query's text or its times are wrong.
     #[error("{0}")]
     BadData(String),
-    /// The query cannot be answered over this data, or exceeds a limit.
+    /// The query cannot be answered over this data.
     #[error("{0}")]
     Execution(String),
+    /// The query exceeds a limit; the text names its size and its setting.
+    #[error("{1}")]
+    Limit(QueryLimit, String),
     /// The query ran too long.
     #[error("query timed out in {0}")]
     Timeout(&'static str),
@@ -33,7 +38,7 @@ impl QueryError {
     /// What the caller should do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            QueryError::BadData(_) | QueryError::Execution(_) => ErrorKind::Invalid,
+            QueryError::BadData(_) | QueryError::Execution(_) | QueryError::Limit(..) => ErrorKind::Invalid,
             QueryError::Timeout(_) => ErrorKind::Deadline,
             QueryError::Canceled(_) | QueryError::Unavailable(_) | QueryError::Moved(_) => {
                 ErrorKind::Unavailable
@@ -42,10 +47,14 @@ impl QueryError {
         }
     }
 
-    /// More samples than `max_samples` at a time.
-    pub(crate) fn too_many_samples() -> Self {
-        QueryError::Execution(
-            "query processing would load too many samples into memory in query execution".to_owned(),
+    /// More samples than `limit` at a time.
+    pub(crate) fn too_many_samples(limit: usize) -> Self {
+        QueryError::Limit(
+            QueryLimit::Samples,
+            format!(
+                "query processing would load too many samples into memory in query execution: the limit is {limit} \
+                 (`query.max_samples`)"
+            ),
         )
     }
 }
@@ -53,7 +62,7 @@ impl QueryError {
 impl From<SourceError> for QueryError {
     fn from(error: SourceError) -> Self {
         match error {
-            SourceError::Limit(text) => QueryError::Execution(text),
+            SourceError::Limit(text) => QueryError::Limit(QueryLimit::Series, text),
             SourceError::Unavailable(text) => QueryError::Unavailable(text),
             SourceError::Moved(text) => QueryError::Moved(text),
             SourceError::Corrupt(text) | SourceError::Internal(text) => QueryError::Internal(text),
@@ -77,7 +86,7 @@ impl From<QueryError> for FragmentError {
         let text = error.to_string();
         match error {
             QueryError::BadData(_) => FragmentError::BadData(text),
-            QueryError::Execution(_) => FragmentError::Execution(text),
+            QueryError::Execution(_) | QueryError::Limit(..) => FragmentError::Execution(text),
             QueryError::Timeout(_) => FragmentError::Timeout(text),
             QueryError::Canceled(_) | QueryError::Unavailable(_) | QueryError::Moved(_) => {
                 FragmentError::Unavailable(text)

@@ -78,6 +78,7 @@ pub(super) fn matrix(
     query.keep_answer(rows * (size_of::<MatrixSeries>() + LABELS_BYTES))?;
     let mut all = Vec::with_capacity(rows);
     for batch in batches {
+        query.check_abandoned()?;
         let floats = batch.values.iter().filter(|v| !is_absent(**v)).count();
         let histograms = batch.histograms.iter().flat_map(|h| h.iter().flatten());
         let histograms = histograms.map(|h| h.bytes() + HISTOGRAM_BYTES).sum::<usize>();

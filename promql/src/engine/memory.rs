@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use model::TenantId;
 use parking_lot::Mutex;
 
-use super::QueryError;
+use super::{QueryError, QueryLimit};
 
 /// Most bytes that queries may hold at a time; 0: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -173,30 +173,39 @@ impl QueryMemory {
     fn take(&self, bytes: usize) -> Result<(), QueryError> {
         if !self.query.take(bytes) {
             self.budgets.refused_query.fetch_add(1, Ordering::Relaxed);
-            return Err(QueryError::Execution(format!(
-                "query processing would hold more than {} bytes in memory, the limit of a query \
+            return Err(QueryError::Limit(
+                QueryLimit::QueryMemory,
+                format!(
+                    "query processing would hold more than {} bytes in memory, the limit of a query \
                  (`query.max_memory_bytes`)",
-                self.query.limit
-            )));
+                    self.query.limit
+                ),
+            ));
         }
         if !self.of_tenant.take(bytes) {
             self.query.give(bytes);
             self.budgets.refused_tenant.fetch_add(1, Ordering::Relaxed);
-            return Err(QueryError::Execution(format!(
-                "query processing would hold more than {} bytes in memory with the other queries of tenant `{}`, \
+            return Err(QueryError::Limit(
+                QueryLimit::TenantMemory,
+                format!(
+                    "query processing would hold more than {} bytes in memory with the other queries of tenant `{}`, \
                  the limit of a tenant (`query.max_tenant_memory_bytes`)",
-                self.of_tenant.limit, self.tenant
-            )));
+                    self.of_tenant.limit, self.tenant
+                ),
+            ));
         }
         if !self.budgets.total.take(bytes) {
             self.query.give(bytes);
             self.of_tenant.give(bytes);
             self.budgets.refused_total.fetch_add(1, Ordering::Relaxed);
-            return Err(QueryError::Execution(format!(
-                "query processing would hold more than {} bytes in memory with all other queries, the limit of \
+            return Err(QueryError::Limit(
+                QueryLimit::TotalMemory,
+                format!(
+                    "query processing would hold more than {} bytes in memory with all other queries, the limit of \
                  this process (`query.max_total_memory_bytes`)",
-                self.budgets.total.limit
-            )));
+                    self.budgets.total.limit
+                ),
+            ));
         }
         Ok(())
     }

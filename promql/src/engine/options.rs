@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::TenantId;
 
-use super::MemoryLimits;
+use super::{MemoryLimits, QueryProgress};
 use crate::plan::Rewrites;
 
 /// Parts of the language that Prometheus keeps behind `--enable-feature`.
@@ -127,6 +127,8 @@ pub struct QueryRequest {
     pub series_max: usize,
     /// Whether samples per step are counted (`stats=all`).
     pub per_step_stats: bool,
+    /// Who looks on.
+    pub progress: QueryProgress,
 }
 
 impl QueryRequest {
@@ -139,6 +141,7 @@ impl QueryRequest {
             timeout: None,
             series_max: 0,
             per_step_stats: false,
+            progress: QueryProgress::default(),
         }
     }
 }

@@ -254,10 +254,12 @@ impl Run<'_> {
         .await
         .map_err(|error| match QueryError::from(error) {
             // asking for what does not fit tells which limit it is
-            QueryError::Execution(text) if is_lowered && text.contains(&series_max.to_string()) => {
-                query.keep(query.memory.left().saturating_add(1)).err().unwrap_or(QueryError::Execution(text))
-            }
+            QueryError::Limit(limit, text) if is_lowered && text.contains(&series_max.to_string()) => query
+                .keep(query.memory.left().saturating_add(1))
+                .err()
+                .unwrap_or(QueryError::Limit(limit, text)),
             QueryError::Execution(text) => QueryError::Execution(format!("expanding series: {text}")),
+            QueryError::Limit(limit, text) => QueryError::Limit(limit, format!("expanding series: {text}")),
             other => other,
         })?;
         for selection in &selections {

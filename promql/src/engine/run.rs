@@ -8,9 +8,9 @@ use datafusion_physical_plan::{ExecutionPlan, displayable};
 use futures::{StreamExt, TryStreamExt};
 use proto::Source;
 
-use super::{Answer, Engine, QueryError, QueryRequest, QueryStats, Value, finish, raw};
+use super::{Answer, Engine, MatrixSeries, QueryError, QueryRequest, QueryStats, Value, finish, raw};
 use crate::ast::{Expr, PosRange, ValueType};
-use crate::exec::{Grid, QueryContext, SeriesBatch, from_plan_error};
+use crate::exec::{Grid, QueryContext, SeriesBatch, compute, from_plan_error};
 use crate::parse::{ParseOptions, parse};
 use crate::plan::{Node, Planner, Reach};
 
@@ -159,6 +159,7 @@ impl Run<'_> {
         let expr = self.parse()?;
         let grid = self.grid(&self.planner(&expr))?;
         let query = self.context();
+        let _followed = self.request.progress.follow(&query);
         let mut stats = QueryStats::default();
         let value = match (expr.unparen(), expr.value_type()) {
             (Expr::String(s), _) => Value::String { t: self.start, s: s.value.clone() },
@@ -174,7 +175,7 @@ impl Run<'_> {
                 let inner = ready.planned.inner;
                 let ready = ready.map(|planned| planned.input);
                 let batches = self.drain(&ready.plan(self, &query), &query).await?;
-                Value::Matrix(finish::matrix(batches, inner, &query)?)
+                Value::Matrix(matrix(batches, inner, &query).await?)
             }
             (_, kind) => {
                 if !self.is_instant() {
@@ -190,7 +191,7 @@ impl Run<'_> {
                 match (self.is_instant(), kind) {
                     (true, ValueType::Scalar) => finish::scalar(&batches, self.start),
                     (true, _) => Value::Vector(finish::vector(batches, self.start, &query)?),
-                    (false, _) => Value::Matrix(finish::matrix(batches, grid, &query)?),
+                    (false, _) => Value::Matrix(matrix(batches, grid, &query).await?),
                 }
             }
         };
@@ -226,6 +227,17 @@ impl Run<'_> {
         }
         Ok(batches)
     }
+}
+
+/// The matrix of an answer, on the CPU pool where it is large.
+async fn matrix(
+    batches: Vec<SeriesBatch>,
+    grid: Grid,
+    query: &Arc<QueryContext>,
+) -> Result<Vec<MatrixSeries>, QueryError> {
+    let values = batches.iter().map(|batch| batch.values.len()).sum();
+    let shared = Arc::clone(query);
+    compute(query, values, move || finish::matrix(batches, grid, &shared)).await
 }
 
 /// The values of a scalar that needs no data.

@@ -330,6 +330,7 @@ impl<'a> Join<'a> {
         let manys = by_signature(&self.many_numbers, self.signatures);
         self.check_duplicates(&ones)?;
         for number in 0..self.signatures {
+            self.inputs.query.check_abandoned()?;
             self.join_group(&manys[number], &ones[number])?;
         }
         let mut out = BatchBuilder::new(self.node.steps, self.rows.len());
@@ -351,6 +352,7 @@ impl<'a> Join<'a> {
             return Ok(());
         }
         for step in 0..self.node.steps {
+            self.inputs.query.check_abandoned()?;
             let pair = |rows: &&Vec<usize>| {
                 let mut present = rows.iter().copied().filter(|row| self.one.is_present(*row, step));
                 let (known, new) = (present.next()?, present.next()?);

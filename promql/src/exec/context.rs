@@ -115,9 +115,15 @@ impl QueryContext {
         self.abandoned.store(true, Ordering::Relaxed);
     }
 
-    /// Fails once nobody waits for the answer any more. Cheap enough for every series.
+    /// Whether nobody waits for the answer any more: whatever is made then, nobody will see. Cheap enough for every
+    /// series.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Fails once nobody waits for the answer any more.
     pub(crate) fn check_abandoned(&self) -> Result<(), QueryError> {
-        if self.abandoned.load(Ordering::Relaxed) {
+        if self.is_abandoned() {
             return Err(QueryError::Canceled("expression evaluation"));
         }
         Ok(())
@@ -230,7 +236,7 @@ impl SampleMeter {
     pub(crate) fn hold(&self, count: usize) -> Result<(), QueryError> {
         let held = self.held.fetch_add(count, Ordering::Relaxed) + count;
         self.peak.fetch_max(held, Ordering::Relaxed);
-        if held > self.limit { Err(QueryError::too_many_samples()) } else { Ok(()) }
+        if held > self.limit { Err(QueryError::too_many_samples(self.limit)) } else { Ok(()) }
     }
 
     /// Lets go of `count` samples.

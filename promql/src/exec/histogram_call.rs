@@ -95,6 +95,9 @@ impl HistogramCall {
         for batch in batches {
             for i in 0..batch.rows() {
                 let Some(slots) = batch.histogram_row(i) else { continue };
+                if inputs.query.is_abandoned() {
+                    break;
+                }
                 if slots.iter().all(Option::is_none) {
                     continue;
                 }
@@ -135,6 +138,9 @@ impl HistogramCall {
             }
         }
         for (number, classic) in classics.iter().enumerate() {
+            if inputs.query.is_abandoned() {
+                break;
+            }
             scratch.clear();
             if self.delayed_names {
                 scratch.extend_from_slice(&classic.labels);

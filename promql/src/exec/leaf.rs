@@ -22,6 +22,8 @@ const CHUNK_BYTES_MAX: usize = 64 << 20;
 const CHUNK_BYTES_MIN: usize = 1 << 20;
 /// Up to so many bytes, what a chunk can hold is reserved without asking how much there is.
 const UNASKED_BYTES: usize = 8 << 20;
+/// How many floats are as much work as a histogram.
+const HISTOGRAM_WEIGHT: usize = 16;
 /// A sample while it is read: value, and timestamp where series do not share them.
 const SAMPLE_BYTES: usize = 16;
 
@@ -101,7 +103,9 @@ impl Leaf {
                     let count = samples.values.len() + samples.histograms.len();
                     query.samples.hold(count)?;
                     let made = query.reserve(range.len() * leaf.steps * size_of::<f64>())?;
-                    let weight = samples.values.len() + range.len() * leaf.steps;
+                    let weight = samples.values.len()
+                        + HISTOGRAM_WEIGHT * samples.histograms.len()
+                        + range.len() * leaf.steps;
                     let worker = Arc::clone(&shared);
                     let encoded = compute(&query, weight, move || {
                         let (leaf, inputs, work) = &*worker;

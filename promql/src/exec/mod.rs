@@ -45,7 +45,7 @@ pub(crate) use instant::{InstantMode, InstantSelect};
 pub(crate) use label_bytes::{NameAction, apply_into, is_metadata, push_pair};
 pub(crate) use leaf::{Leaf, SERIES_BYTES, selection_bytes};
 pub(crate) use map::{HistogramPart, Map, MapKind};
-pub(crate) use operator::{Operator, OperatorExec, from_plan_error};
+pub(crate) use operator::{Operator, OperatorExec, compute, from_plan_error};
 pub(crate) use place::AtPlace;
 pub(crate) use range::RangeSelect;
 pub(crate) use rank::Rank;

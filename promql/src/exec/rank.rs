@@ -8,6 +8,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::aggregate::{GroupKey, Groups};
 use super::batch::{ABSENT, BatchBuilder, HistogramSlot, SeriesBatch, is_absent};
+use super::context::QueryContext;
 use super::grid::Grid;
 use super::operator::{BatchStream, Inputs, Operator, compute, once};
 use super::scalar::{ScalarExpr, evaluate_all};
@@ -52,7 +53,7 @@ impl Operator for Rank {
             let query = Arc::clone(&inputs.query);
             compute(&query, batches.values(), move || {
                 let batch = match self.op {
-                    AggregateOp::CountValues => self.count_values(&batches),
+                    AggregateOp::CountValues => self.count_values(&batches, &inputs.query),
                     AggregateOp::Quantile => self.quantile(&batches, &param, &inputs),
                     _ => self.choose(&batches, &param, &inputs)?,
                 };
@@ -129,7 +130,7 @@ impl Rank {
                 slots.iter().zip(row).take(param.len()).any(|(slot, v)| slot.is_some() && is_absent(*v))
             });
             let floats = out.floats();
-            by_step(batches, places, param.len(), |step, column| {
+            by_step(&inputs.query, batches, places, param.len(), |step, column| {
                 values.clear();
                 values.extend(column.iter().filter(|v| !is_absent(**v)));
                 if !values.is_empty() {
@@ -146,12 +147,15 @@ impl Rank {
         out.finish()
     }
 
-    fn count_values(&self, batches: &[SeriesBatch]) -> SeriesBatch {
+    fn count_values(&self, batches: &[SeriesBatch], query: &QueryContext) -> SeriesBatch {
         let steps = self.grid.steps;
         let mut rows: HashMap<Labels, Vec<f64>> = HashMap::new();
         let mut order = Vec::new();
         for batch in batches {
             for i in 0..batch.rows() {
+                if query.is_abandoned() {
+                    break;
+                }
                 let labels = Labels::from_trusted(batch.labels.value(i));
                 // value → labels of the group, per series
                 let mut cache: HashMap<u64, Labels> = HashMap::new();
@@ -240,7 +244,7 @@ impl Rank {
             let histogram_of = |at: u32, step: usize| histogram_at(batches, places[at as usize], step);
             if matches!(self.op, AggregateOp::Topk | AggregateOp::Bottomk) {
                 let mut best = Vec::new();
-                by_step(batches, places, param.len(), |step, column| {
+                by_step(&inputs.query, batches, places, param.len(), |step, column| {
                     let count = if param[step] < 1.0 { 0 } else { param[step] as usize };
                     select_best(column, count, self.op == AggregateOp::Topk, &mut best);
                     for (_, at) in &best {
@@ -253,7 +257,7 @@ impl Rank {
                 });
             } else {
                 let hashes = self.hashes(batches, places);
-                by_step(batches, places, param.len(), |step, column| {
+                by_step(&inputs.query, batches, places, param.len(), |step, column| {
                     let mut left = if param[step] < 1.0 { 0 } else { param[step] as usize };
                     for (at, v) in (0u32..).zip(column) {
                         let slot = histogram_of(at, step);
@@ -305,14 +309,23 @@ fn is_in_ratio(offset: f64, ratio: f64) -> bool {
 /// Steps gone over at a time: a cache line of each row.
 const COLUMNS: usize = 8;
 
-/// Calls `visit` for each step with the values that the series at `places` have there.
-fn by_step(batches: &[SeriesBatch], places: &[Place], steps: usize, mut visit: impl FnMut(usize, &[f64])) {
+/// Calls `visit` for each step with the values that the series at `places` have there, until nobody waits for it.
+fn by_step(
+    query: &QueryContext,
+    batches: &[SeriesBatch],
+    places: &[Place],
+    steps: usize,
+    mut visit: impl FnMut(usize, &[f64]),
+) {
     let count = places.len();
     if count == 0 {
         return;
     }
     let mut columns = vec![ABSENT; count * COLUMNS.min(steps)];
     for first in (0..steps).step_by(COLUMNS) {
+        if query.is_abandoned() {
+            return;
+        }
         let width = COLUMNS.min(steps - first);
         for (at, place) in places.iter().enumerate() {
             let row = &batches[place.0].row(place.1)[first..first + width];

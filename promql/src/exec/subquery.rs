@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use model::CounterResetHint;
 
 use super::batch::{BatchBuilder, SeriesBatch, is_absent};
 use super::grid::Grid;
-use super::operator::{BatchStream, Inputs, Operator, deferred};
+use super::operator::{BatchStream, Inputs, Operator, compute, deferred};
 use super::scalar::{ScalarExpr, evaluate_all};
 use super::window_rows::{Row, WindowRows, WindowSpec, histogram_points};
 use crate::engine::QueryError;
@@ -35,14 +35,33 @@ impl Operator for SubqueryWindow {
             let params = evaluate_all(&self.params, self.spec.grid, &inputs, 1).await?;
             let times: Vec<i64> = (0..self.inner.steps).map(|i| self.inner.at(i)).collect();
             let batches = inputs.series(0, partition);
+            let shared = Arc::new((self, inputs, times, params));
             Ok(batches
-                .map(move |batch| inputs.encode(self.batch(&batch?, &times, &inputs, &params)?))
+                .and_then(move |batch| {
+                    let shared = Arc::clone(&shared);
+                    async move {
+                        let query = Arc::clone(&shared.1.query);
+                        let work = shared.0.work(&batch);
+                        compute(&query, work, move || {
+                            let (this, inputs, times, params) = &*shared;
+                            inputs.encode(this.batch(&batch, times, inputs, params)?)
+                        })
+                        .await
+                    }
+                })
                 .boxed())
         })
     }
 }
 
 impl SubqueryWindow {
+    /// Values that the windows over a batch hold at most.
+    fn work(&self, batch: &SeriesBatch) -> usize {
+        let in_window = usize::try_from(self.spec.range / self.inner.step.max(1)).unwrap_or(usize::MAX);
+        let in_window = in_window.clamp(1, self.inner.steps.max(1));
+        batch.values.len().max(batch.rows().saturating_mul(self.spec.grid.steps).saturating_mul(in_window))
+    }
+
     fn batch(
         &self,
         batch: &SeriesBatch,
@@ -54,6 +73,7 @@ impl SubqueryWindow {
         let mut rows = WindowRows::new(&self.spec, &inputs.query, params);
         let (mut ts, mut vs) = (Vec::new(), Vec::new());
         for i in 0..batch.rows() {
+            inputs.query.check_abandoned()?;
             let floats = batch.row(i);
             let mut histograms =
                 batch.histogram_row(i).map_or_else(Vec::new, |slots| histogram_points(slots, self.inner));

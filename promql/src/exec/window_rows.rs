@@ -243,6 +243,7 @@ impl<'a> WindowRows<'a> {
             }
             _ => {
                 for (step, (floats, histograms)) in windows.into_iter().enumerate() {
+                    self.query.check_abandoned()?;
                     if floats.is_empty() && histograms.is_empty() {
                         continue;
                     }

@@ -98,7 +98,7 @@ impl<'a> Planner<'a> {
     pub(crate) fn grid(&self, start: i64, end: i64, step: i64) -> Result<Grid, QueryError> {
         let grid = Grid::new(start, end, step);
         if grid.steps > self.options.max_samples {
-            return Err(QueryError::too_many_samples());
+            return Err(QueryError::too_many_samples(self.options.max_samples));
         }
         Ok(grid)
     }

@@ -148,7 +148,8 @@ fn limits_and_faults_have_the_words_of_prometheus() {
     let few = EngineOptions { max_samples: 1000, ..EngineOptions::default() };
     assert_eq!(
         error(few, "x_total", true).to_string(),
-        "query processing would load too many samples into memory in query execution"
+        "query processing would load too many samples into memory in query execution: the limit is 1000 \
+         (`query.max_samples`)"
     );
     let hurried = EngineOptions { timeout: Duration::ZERO, ..EngineOptions::default() };
     let late = error(hurried, "sum(rate(x_total[5m]))", true);
@@ -242,7 +243,8 @@ fn a_subquery_of_too_many_points_is_refused_before_it_runs() {
     let refused = error(EngineOptions::default(), "max_over_time(x_total[10y:1ms])", false);
     assert_eq!(
         refused.to_string(),
-        "query processing would load too many samples into memory in query execution"
+        "query processing would load too many samples into memory in query execution: the limit is 50000000 \
+         (`query.max_samples`)"
     );
 }
 

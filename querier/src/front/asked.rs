@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::{TenantId, TimestampMs};
-use promql::{AnswerMemory, QueryRequest, QueryStats, Value};
+use promql::{AnswerMemory, QueryProgress, QueryRequest, QueryStats, Value};
 
 /// When a query is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,7 +21,7 @@ pub(crate) enum Times {
 
 impl Times {
     /// First and last time of evaluation.
-    pub(super) fn ends(self) -> (TimestampMs, TimestampMs) {
+    pub(crate) fn ends(self) -> (TimestampMs, TimestampMs) {
         match self {
             Times::Instant(t) => (t, t),
             Times::Range { start, end, step } => {
@@ -32,14 +32,14 @@ impl Times {
     }
 
     /// The end as asked for: `end()` and `range()` in a query tell it from the last step.
-    pub(super) fn end(self) -> TimestampMs {
+    pub(crate) fn end(self) -> TimestampMs {
         match self {
             Times::Instant(t) => t,
             Times::Range { end, .. } => end,
         }
     }
 
-    pub(super) fn step(self) -> i64 {
+    pub(crate) fn step(self) -> i64 {
         match self {
             Times::Instant(_) => 1,
             Times::Range { step, .. } => step,
@@ -65,12 +65,13 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// As the engine takes it.
-    pub(super) fn request(&self, timeout: Duration) -> QueryRequest {
+    pub(super) fn request(&self, timeout: Duration, progress: &QueryProgress) -> QueryRequest {
         QueryRequest {
             lookback_delta_ms: self.lookback_ms,
             timeout: Some(timeout),
             series_max: self.series_max,
             per_step_stats: self.per_step_stats,
+            progress: progress.clone(),
             ..QueryRequest::new(self.tenant.clone(), &*self.expr)
         }
     }

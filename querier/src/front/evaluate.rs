@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::TimestampMs;
-use promql::{Annotations, Answer, AnswerMemory, QueryError, QueryStats, Reach, Value};
+use promql::{Annotations, Answer, AnswerMemory, QueryError, QueryProgress, QueryStats, Reach, Value};
 use proto::{DataVersion, Source};
 use runtime::Moment;
 
@@ -31,6 +31,7 @@ struct Work<'a> {
     asked: &'a Asked,
     waited: Duration,
     began: Moment,
+    progress: &'a QueryProgress,
     stats: QueryStats,
     memory: AnswerMemory,
 }
@@ -72,13 +73,14 @@ impl Front {
         source: Arc<dyn Source>,
         asked: &Asked,
         waited: Duration,
+        progress: &QueryProgress,
     ) -> Result<Answered, ApiError> {
         let (began, stats) = (self.runtime.monotonic(), QueryStats::default());
         let memory = AnswerMemory::default();
-        let mut work = Work { front: self, source, asked, waited, began, stats, memory };
+        let mut work = Work { front: self, source, asked, waited, began, progress, stats, memory };
         match asked.times {
             Times::Instant(t) => {
-                let request = asked.request(work.time_left());
+                let request = asked.request(work.time_left(), progress);
                 let answer = self.engine.instant(Arc::clone(&work.source), request, t).await?;
                 Ok(work.answered(answer))
             }
@@ -122,7 +124,8 @@ impl Work<'_> {
 
     /// Has the engine answer for some steps.
     async fn range(&mut self, (first, last): Ends) -> Result<Answer, QueryError> {
-        let (source, request) = (Arc::clone(&self.source), self.asked.request(self.time_left()));
+        let (source, request) =
+            (Arc::clone(&self.source), self.asked.request(self.time_left(), self.progress));
         let step = self.asked.times.step();
         let mut answer = self.front.engine.range(source, request, first, last, step).await?;
         let per_step = answer.stats.samples_per_step.take();
@@ -206,7 +209,8 @@ impl Work<'_> {
             return Some(known.clone());
         }
         let (first, last) = self.all();
-        let (source, request) = (Arc::clone(&self.source), self.asked.request(self.asked.timeout));
+        let (source, request) =
+            (Arc::clone(&self.source), self.asked.request(self.asked.timeout, self.progress));
         self.front.engine.reach(source, request, first, last, self.asked.times.step())
     }
 

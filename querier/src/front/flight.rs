@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
+use promql::QueryProgress;
 use proto::DataVersion;
 use runtime::HashMap;
 
@@ -16,7 +17,7 @@ pub(super) type ToCome = Shared<BoxFuture<'static, Result<Arc<Answered>, ApiErro
 
 /// How far a query has come, for those who would share it.
 #[derive(Debug, Clone, Default)]
-enum Progress {
+enum Stage {
     /// It may have read anything, at a moment not noted.
     #[default]
     Unknown,
@@ -28,29 +29,42 @@ enum Progress {
 
 /// A query under way.
 #[derive(Debug, Default)]
-pub(super) struct Flight(Mutex<Progress>);
+pub(crate) struct Flight {
+    stage: Mutex<Stage>,
+    progress: QueryProgress,
+}
 
 impl Flight {
+    /// Whether it waits for a place.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.has_not_read()
+    }
+
+    /// Follows its evaluation.
+    pub(crate) fn progress(&self) -> &QueryProgress {
+        &self.progress
+    }
+
     pub(super) fn waits(&self) {
-        *self.0.lock() = Progress::Waits;
+        *self.stage.lock() = Stage::Waits;
     }
 
     pub(super) fn starts(&self) {
-        *self.0.lock() = Progress::Unknown;
+        *self.stage.lock() = Stage::Unknown;
     }
 
     pub(super) fn reads(&self, version: Option<DataVersion>) {
-        *self.0.lock() = version.map_or(Progress::Unknown, Progress::Reads);
+        *self.stage.lock() = version.map_or(Stage::Unknown, Stage::Reads);
     }
 
     pub(super) fn has_not_read(&self) -> bool {
-        matches!(*self.0.lock(), Progress::Waits)
+        matches!(*self.stage.lock(), Stage::Waits)
     }
 
     pub(super) fn version_read(&self) -> Option<DataVersion> {
-        match &*self.0.lock() {
-            Progress::Reads(version) => Some(version.clone()),
-            Progress::Unknown | Progress::Waits => None,
+        match &*self.stage.lock() {
+            Stage::Reads(version) => Some(version.clone()),
+            Stage::Unknown | Stage::Waits => None,
         }
     }
 }

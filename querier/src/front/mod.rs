@@ -16,7 +16,7 @@ mod tests;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use promql::Engine;
+use promql::{Engine, QueryProgress};
 use proto::Source;
 use runtime::Runtime;
 
@@ -25,7 +25,8 @@ use crate::admission::Admission;
 pub(crate) use asked::{Answered, Asked, Times};
 use cache::ResultCache;
 pub use cache::ResultCacheMetrics;
-use flight::{Flight, Flights};
+pub(crate) use flight::Flight;
+use flight::Flights;
 
 /// The way from a request to the engine.
 pub(crate) struct Front {
@@ -48,19 +49,22 @@ impl Front {
         ResultCacheMetrics { shared: self.flights.shared(), ..self.cache.metrics() }
     }
 
-    /// Answers a query. Dropping the future ends it, unless somebody else waits for the same.
+    /// Answers a query. `watch` gets what evaluates it, by which it can be followed. Dropping the future ends it, unless somebody else waits for the same.
     pub(crate) async fn answer(
         self: &Arc<Self>,
         source: Arc<dyn Source>,
         asked: Asked,
+        watch: &(dyn Fn(&Arc<Flight>) + Sync),
     ) -> Result<Arc<Answered>, ApiError> {
         if let Some((flight, answer)) = self.flights.find(&asked)
             && self.may_share(&flight, &source, &asked).await
         {
             self.flights.note_shared();
+            watch(&flight);
             return answer.await;
         }
         let flight = Arc::new(Flight::default());
+        watch(&flight);
         let listed = Flights::leave_at_end(self, &asked, &flight);
         let (front, own, of_flight) = (Arc::clone(self), asked.clone(), Arc::clone(&flight));
         let answer = async move {
@@ -80,7 +84,7 @@ impl Front {
             return true;
         }
         let (first, last) = asked.times.ends();
-        let request = asked.request(asked.timeout);
+        let request = asked.request(asked.timeout, &QueryProgress::default());
         let (start, end) = (first, asked.times.end());
         let reach = self.engine.reach(Arc::clone(source), request, start, end, asked.times.step());
         reach.is_some_and(|reach| !entry::looks_at_any(&reach, first, last, &changes.changed))
@@ -103,6 +107,6 @@ impl Front {
         flight.starts();
         let changes = source.changes(&asked.tenant, None).await;
         flight.reads(changes.map(|changes| changes.now));
-        self.evaluate(source, &asked, waited).await
+        self.evaluate(source, &asked, waited, flight.progress()).await
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{Histogram, Labels, Metadata, TenantId, TimeRange, TimestampMs};
 use parking_lot::Mutex;
-use promql::{EngineOptions, Features, MemorySource};
+use promql::{EngineOptions, Features, MemorySource, QueryProgress};
 use proto::{
     ChangeLog, DataChanges, DataVersion, MetadataRequest, SelectRequest, Selection, SeriesExemplars,
     SourceError,
@@ -119,12 +119,12 @@ impl World {
     }
 
     async fn ask(&self, asked: &Asked) -> Result<Arc<Answered>, ApiError> {
-        self.front.answer(self.source(), asked.clone()).await
+        self.front.answer(self.source(), asked.clone(), &|_| {}).await
     }
 
     /// What the engine answers.
     async fn evaluated(&self, asked: &Asked) -> Result<Answered, ApiError> {
-        let request = asked.request(asked.timeout);
+        let request = asked.request(asked.timeout, &QueryProgress::default());
         let answer = match asked.times {
             Times::Instant(t) => self.engine.instant(self.source(), request, t).await?,
             Times::Range { start, end, step } => {

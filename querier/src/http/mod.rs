@@ -4,6 +4,7 @@
 //! but for what Prometheus itself answers in plain text. The same routes lie at `/api/v1` (Prometheus's flavour) and `/prometheus/api/v1` (Mimir's):
 //! they differ in `buildinfo` alone, by which Grafana tells the two. `/federate` lies beside both.
 
+mod active;
 mod federate;
 mod form;
 mod listing;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use bytes::Bytes;
 use http::HeaderMap;
 use model::TenantId;
@@ -109,6 +110,8 @@ fn flavoured(flavour: Flavour) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
         ("/status/flags", only_get("flags", status::flags)),
         ("/status/config", only_get("config", status::config)),
         ("/status/walreplay", get(wal_replay)),
+        ("/status/active_queries", only_get("active_queries", active::list)),
+        ("/status/active_queries/{id}", only_delete("kill_query", active::kill)),
         ("/features", only_get("features", status::features)),
     ]
 }
@@ -119,6 +122,16 @@ where
     F: Future<Output = Result<Reply, ApiError>> + Send + 'static,
 {
     get(move |State(api): State<Arc<Api>>, request: Request| {
+        serve(endpoint, api, request, handler, Reply::error)
+    })
+}
+
+fn only_delete<H, F>(endpoint: &'static str, handler: H) -> MethodRouter<Arc<Api>>
+where
+    H: Fn(Arc<Api>, Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Reply, ApiError>> + Send + 'static,
+{
+    delete(move |State(api): State<Arc<Api>>, request: Request| {
         serve(endpoint, api, request, handler, Reply::error)
     })
 }
@@ -168,6 +181,9 @@ where
     let reply = result.unwrap_or_else(|error| {
         if matches!(error, ApiError::Internal(_)) {
             tracing::error!(endpoint, %error, "request failed");
+        }
+        if let Some(limit) = error.limit() {
+            api.recorder.limited(limit);
         }
         refusal(&error)
     });

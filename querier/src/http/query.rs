@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use promql::{QueryStats, Value};
+use promql::{QueryLimit, QueryStats, Value};
 
 use super::reply::shown;
 use super::time::{Time, parse_duration, parse_limit, parse_time, parse_time_parameter, quote};
 use super::tree::tree_json;
 use super::{Call, Reply};
-use crate::front::{Asked, Times};
+use crate::api::POINTS_MAX;
+use crate::front::{Asked, Flight, Times};
 use crate::json::{AnswerWriter, Tail, write_float, write_seconds, write_string};
 use crate::{Api, ApiError, language};
 
-/// Most steps of one range query, the first not counted.
-const STEPS_MAX: i128 = 11_000;
 /// Answers with more samples than this are written on the CPU pool.
 const SAMPLES_INLINE_MAX: usize = 2_000;
 /// What a listing or an answer says that `limit` cut.
@@ -54,12 +53,9 @@ pub(super) async fn range(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
             "zero or negative query resolution step widths are not accepted. Try a positive integer",
         ));
     }
-    if (end.0 - start.0) / i128::from(step) > STEPS_MAX {
-        return Err(ApiError::BadData(
-            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
-             (?step=XX)"
-                .to_owned(),
-        ));
+    let most = api.limits.points_max;
+    if most > 0 && (end.0 - start.0) / i128::from(step) > most as i128 {
+        return Err(too_many_points(most));
     }
     let options = options(&call, limit)?;
     let times = Times::Range { start: start.ms(), end: end.ms(), step: step / 1_000_000 };
@@ -101,7 +97,8 @@ async fn run(
         Some(nanos) => allowed.min(Duration::from_nanos(nanos.unsigned_abs())),
         None => allowed,
     };
-    let _listed = api.active.add(&call.tenant, endpoint, expr, call.since);
+    let came = (call.since, api.runtime.now_ms());
+    let (listed, killed) = api.active.add(&call.tenant, endpoint, expr, times, came);
     let asked = Asked {
         tenant: call.tenant.clone(),
         expr: Arc::from(expr),
@@ -113,7 +110,24 @@ async fn run(
         may_keep: options.stats.is_empty() && !call.no_cache,
     };
     let began = api.runtime.monotonic();
-    let answered = api.front.answer((api.source)(&call.tenant), asked).await?;
+    let watch = |flight: &Arc<Flight>| listed.evaluated_by(flight);
+    let answered = tokio::select! { biased;
+        () = killed.wait() => {
+            api.recorder.killed();
+            let stage = if listed.is_waiting() { "query queue" } else { "expression evaluation" };
+            Err(ApiError::Canceled(format!("query was canceled in {stage}")))
+        }
+        answered = api.front.answer((api.source)(&call.tenant), asked, &watch) => answered,
+    };
+    let answered = answered.map_err(|error| match error {
+        ApiError::Timeout(text) if timeout < allowed => {
+            ApiError::Timeout(format!("{text}: the parameter `timeout` is {}", seconds(timeout)))
+        }
+        ApiError::Timeout(text) => {
+            ApiError::Timeout(format!("{text}: the limit is {} (`query.timeout`)", seconds(timeout)))
+        }
+        other => other,
+    })?;
     let (stats, waited) = (&answered.stats, answered.waited);
     let (mut warnings, infos) = (answered.warnings.clone(), answered.infos.clone());
     api.recorder.waited(waited);
@@ -154,6 +168,27 @@ async fn run(
     let large = sample_count(&value) > SAMPLES_INLINE_MAX;
     let writer = AnswerWriter::new(value, tail);
     Ok(if large { api.runtime.cpu(move || Reply::streamed(writer)).await } else { Reply::streamed(writer) })
+}
+
+/// A time as settings are written.
+fn seconds(time: Duration) -> String {
+    format!("{}s", time.as_secs_f64())
+}
+
+/// Prometheus's text; a limit of our own names its setting.
+fn too_many_points(most: usize) -> ApiError {
+    let mut digits = most.to_string();
+    let count = digits.len();
+    for at in (1..count).rev().filter(|at| (count - at).is_multiple_of(3)) {
+        digits.insert(at, ',');
+    }
+    let mut text = format!(
+        "exceeded maximum resolution of {digits} points per timeseries. Try decreasing the query resolution (?step=XX)"
+    );
+    if most != POINTS_MAX {
+        text.push_str(" or raise `query.max_points_per_series`");
+    }
+    ApiError::Limit(QueryLimit::Points, text)
 }
 
 fn truncate(value: &mut Arc<Value>, limit: usize) -> bool {

@@ -13,14 +13,14 @@ use crate::{Api, ApiError};
 const TSDB_LIMIT_DEFAULT: usize = 10;
 const TSDB_LIMIT_MAX: usize = 10_000;
 
-fn reply(data: &impl Serialize) -> Result<Reply, ApiError> {
+pub(super) fn reply(data: &impl Serialize) -> Result<Reply, ApiError> {
     let data = serde_json::to_vec(data)
         .map_err(|e| ApiError::Internal(format!("the answer cannot be written as JSON: {e}")))?;
     Ok(Reply::success(data, Vec::new()))
 }
 
 /// Unix milliseconds as RFC 3339, with as many digits as needed.
-fn rfc3339(ms: i64) -> String {
+pub(super) fn rfc3339(ms: i64) -> String {
     let time = DateTime::from_timestamp_millis(ms).unwrap_or_default();
     let text = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     match text.strip_suffix('Z') {

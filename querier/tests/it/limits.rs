@@ -1,8 +1,11 @@
 //! What happens when there is too much of something.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use futures::FutureExt;
 use http::Request;
+use promql::{EngineOptions, MemoryLimits, QueryLimit};
 use querier::ApiLimits;
 use tower::ServiceExt;
 
@@ -92,4 +95,66 @@ fn requests_beyond_the_queue_are_refused() {
         &body[..],
         br#"{"status":"error","errorType":"unavailable","error":"too many listings: 1 are running and 1 are waiting"}"#
     );
+}
+
+/// What refuses a query names the limit and its setting, and is counted.
+#[test]
+fn limits_of_queries_are_named_and_counted() {
+    let slow = EngineOptions { timeout: Duration::from_millis(1500), ..EngineOptions::default() };
+    let few = EngineOptions { max_samples: 5, ..EngineOptions::default() };
+    let small = MemoryLimits { query_bytes_max: 100, ..MemoryLimits::default() };
+    let small = EngineOptions { memory: small, ..EngineOptions::default() };
+    let store = sample_store();
+    let stuck = Store { stuck_reads: true, ..sample_store() };
+    let cases = [
+        (
+            QueryLimit::Points,
+            Setup {
+                limits: ApiLimits { points_max: 1234, ..ApiLimits::default() },
+                store: store.clone(),
+                ..Setup::default()
+            },
+            "query_range?query=up&start=0&end=1235&step=1",
+            (400, "bad_data"),
+            "exceeded maximum resolution of 1,234 points per timeseries. Try decreasing the query resolution (?step=XX) or \
+             raise `query.max_points_per_series`",
+        ),
+        (
+            QueryLimit::Samples,
+            Setup { engine: few, store: store.clone(), ..Setup::default() },
+            "query_range?query=up&start=0&end=600&step=60",
+            (422, "execution"),
+            "query processing would load too many samples into memory in query execution: the limit is 5 \
+             (`query.max_samples`)",
+        ),
+        (
+            QueryLimit::QueryMemory,
+            Setup { engine: small, store, ..Setup::default() },
+            "query?query=up&time=300",
+            (422, "execution"),
+            "query processing would hold more than 100 bytes in memory, the limit of a query (`query.max_memory_bytes`)",
+        ),
+        (
+            QueryLimit::Time,
+            Setup { engine: slow.clone(), store: stuck.clone(), ..Setup::default() },
+            "query?query=up&time=300",
+            (503, "timeout"),
+            "query timed out in expression evaluation: the limit is 1.5s (`query.timeout`)",
+        ),
+        (
+            QueryLimit::Time,
+            Setup { engine: slow, store: stuck, ..Setup::default() },
+            "query?query=up&time=300&timeout=500ms",
+            (503, "timeout"),
+            "query timed out in expression evaluation: the parameter `timeout` is 0.5s",
+        ),
+    ];
+    for (limit, setup, path, (status, error_type), text) in cases {
+        let world = World::new(setup);
+        let answer = world.get(&format!("/api/v1/{path}"));
+        let told = (answer.status, answer.json()["errorType"].clone(), answer.json()["error"].clone());
+        assert_eq!(told, (status, error_type.into(), text.into()), "{path}");
+        let counted = |l: &QueryLimit| (*l, u64::from(*l == limit));
+        assert_eq!(world.api.metrics().limited, QueryLimit::ALL.iter().map(counted).collect());
+    }
 }

@@ -1,6 +1,8 @@
 //! The API from outside: requests in, bytes out, over a small store in memory.
 
 #[cfg(test)]
+mod active;
+#[cfg(test)]
 mod endpoints;
 #[cfg(test)]
 mod errors;

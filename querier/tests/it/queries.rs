@@ -134,7 +134,8 @@ fn too_many_samples_are_an_execution_error() {
     assert_eq!(answer.status, 422, "{}", answer.body);
     assert_eq!(
         answer.json()["error"],
-        "query processing would load too many samples into memory in query execution"
+        "query processing would load too many samples into memory in query execution: the limit is 5 \
+         (`query.max_samples`)"
     );
     let duplicate =
         World::usual().get("/api/v1/query?query=label_replace(up,\"job\",\"x\",\"\",\"\")&time=300");

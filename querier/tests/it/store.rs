@@ -31,6 +31,8 @@ pub(crate) struct Store {
     pub(crate) warning: Option<String>,
     /// Never answers what names there are.
     pub(crate) stuck: bool,
+    /// Never answers what samples there are.
+    pub(crate) stuck_reads: bool,
     /// Tells that nothing ever changes.
     pub(crate) is_fixed: bool,
 }
@@ -71,6 +73,7 @@ struct Selected {
     samples: Vec<Series>,
     range: TimeRange,
     warning: Option<String>,
+    is_stuck: bool,
 }
 
 #[async_trait]
@@ -80,6 +83,9 @@ impl Selection for Selected {
     }
 
     async fn read(&self, range: Range<usize>) -> Result<SampleBatch, SourceError> {
+        if self.is_stuck {
+            std::future::pending::<()>().await;
+        }
         let mut batch = SampleBatch::default();
         for series in &self.samples[range] {
             let floats: Vec<&(i64, f64)> =
@@ -119,7 +125,8 @@ impl Source for Store {
             .iter()
             .map(|s| SelectedSeries { id: s.labels.series_id(), labels: project(&s.labels) })
             .collect();
-        Ok(Arc::new(Selected { series, samples, range: request.range, warning: self.warning.clone() }))
+        let (range, warning, is_stuck) = (request.range, self.warning.clone(), self.stuck_reads);
+        Ok(Arc::new(Selected { series, samples, range, warning, is_stuck }))
     }
 
     async fn label_names(&self, request: &MetadataRequest) -> Result<Vec<String>, SourceError> {

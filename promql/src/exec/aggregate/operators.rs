@@ -153,6 +153,9 @@ impl Folded {
 impl Partial {
     fn fold(&self, batch: &SeriesBatch, folded: &mut Folded, scratch: &mut Vec<f64>, query: &QueryContext) {
         for i in 0..batch.rows() {
+            if query.is_abandoned() {
+                return;
+            }
             let group = folded.group(&self.key, batch.labels.value(i), batch.drop_name.value(i));
             let row = batch.row(i);
             let Some(slots) = batch.histogram_row(i) else {
