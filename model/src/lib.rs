@@ -4,6 +4,7 @@
 //! have types of their own.
 
 mod batch;
+mod bucket_powers;
 mod error_kind;
 mod exemplar;
 mod go_regex;
@@ -19,6 +20,7 @@ mod tenant;
 mod time;
 
 pub use batch::{HistogramPoint, SampleBatch, SeriesSamples};
+pub use bucket_powers::bucket_powers;
 pub use error_kind::ErrorKind;
 pub use exemplar::Exemplar;
 pub use histogram::{

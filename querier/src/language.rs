@@ -8,7 +8,6 @@ use promql::parse::{self, ParseOptions};
 fn options(features: Features) -> ParseOptions {
     ParseOptions {
         experimental_functions: features.experimental_functions,
-        duration_expressions: features.duration_expressions,
         extended_range_selectors: features.extended_range_selectors,
         binop_fill_modifiers: features.fill_modifiers,
         ..ParseOptions::default()

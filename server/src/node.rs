@@ -161,16 +161,15 @@ fn engine_options(config: &Config) -> Result<EngineOptions> {
     for name in &config.features {
         match name.as_str() {
             "promql-experimental-functions" => features.experimental_functions = true,
-            "promql-duration-expr" => features.duration_expressions = true,
             "promql-extended-range-selectors" => features.extended_range_selectors = true,
             "promql-binop-fill-modifiers" => features.fill_modifiers = true,
             "promql-delayed-name-removal" => features.delayed_name_removal = true,
             "type-and-unit-labels" => features.type_and_unit_labels = true,
             "use-start-timestamps" => features.start_timestamps = true,
-            "exemplar-storage" | "native-histograms" => {} // always on
+            "exemplar-storage" | "native-histograms" | "promql-duration-expr" => {} // always on
             other => anyhow::bail!(
                 "--enable-feature: `{other}` is not known; expected promql-experimental-functions, \
-                 promql-duration-expr, promql-extended-range-selectors, promql-binop-fill-modifiers, \
+                 promql-extended-range-selectors, promql-binop-fill-modifiers, \
                  promql-delayed-name-removal, type-and-unit-labels or use-start-timestamps"
             ),
         }

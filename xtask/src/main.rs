@@ -6,6 +6,7 @@
 mod compare;
 mod conformance;
 mod crash;
+mod differential;
 mod end_to_end;
 mod http;
 mod process;
@@ -20,6 +21,13 @@ cargo xtask COMMAND
                      pyarrow reading our blocks. Fails when a part is missing.
   crash [ROUNDS]     kill -9 under load and restart, ROUNDS times (default 200): every acknowledged
                      sample must be there, once.
+  differential       generated queries, asked of us and of a Prometheus over the same data; every
+                     difference that no rule explains is shown, and is a failure.
+                       --queries N (10000)   --seed N (1)   --prometheus PATH (PROMETHEUS2)
+                       --features LIST       Prometheus's names, for both sides
+                       --flush               half of our data in blocks
+                       --only N              the query of that number alone
+                       --ports OURS,THEIRS   --parallel N (4)   --hold: both stay up at the end
 
 Outside parts are looked for in PATH; these variables name them:
   PROMQLTEST_DIR     folder of Prometheus's promql/promqltest/testdata
@@ -38,6 +46,12 @@ fn main() -> Result<()> {
             let rounds = args.next().map_or(Ok(200), |text| text.parse())?;
             let binary = conformance::binary()?;
             crash::run(&binary, rounds)
+        }
+        Some("differential") => {
+            let options = differential::Options::parse(&args.collect::<Vec<_>>())?;
+            let binary = conformance::binary()?;
+            println!("{}", differential::run(&binary, &options)?);
+            Ok(())
         }
         Some("help" | "--help" | "-h") | None => {
             println!("{USAGE}");

@@ -12,8 +12,6 @@ use crate::plan::Rewrites;
 pub struct Features {
     /// `promql-experimental-functions`
     pub experimental_functions: bool,
-    /// `promql-duration-expr`
-    pub duration_expressions: bool,
     /// `promql-extended-range-selectors`: `anchored` and `smoothed`.
     pub extended_range_selectors: bool,
     /// `promql-binop-fill-modifiers`
@@ -31,7 +29,6 @@ impl Features {
     pub fn all() -> Self {
         Features {
             experimental_functions: true,
-            duration_expressions: true,
             extended_range_selectors: true,
             fill_modifiers: true,
             delayed_name_removal: true,

@@ -12,7 +12,7 @@ use super::{Answer, Engine, MatrixSeries, QueryError, QueryRequest, QueryStats, 
 use crate::ast::{Expr, PosRange, ValueType};
 use crate::exec::{Grid, QueryContext, SeriesBatch, compute, from_plan_error};
 use crate::parse::{ParseOptions, parse};
-use crate::plan::{Node, Planner, Reach};
+use crate::plan::{Node, Planner, Reach, invariance};
 
 /// A query and where its data is.
 pub(super) struct Run<'a> {
@@ -58,7 +58,6 @@ impl Run<'_> {
         let features = self.engine.options.features;
         let options = ParseOptions {
             experimental_functions: features.experimental_functions,
-            duration_expressions: features.duration_expressions,
             extended_range_selectors: features.extended_range_selectors,
             binop_fill_modifiers: features.fill_modifiers,
             ..ParseOptions::default()
@@ -256,8 +255,12 @@ fn note_sorts(expr: &Expr, query: &QueryContext, grid: Grid) {
     if grid.steps <= 1 {
         return;
     }
-    expr.walk(&mut |node, _| {
+    expr.walk(&mut |node, path| {
+        // What is evaluated once is evaluated as an instant query is.
+        let once = |expr: &Expr| invariance::of(expr).1;
         if let Expr::Call(c) = node
+            && !once(node)
+            && !path.iter().any(|above| once(above))
             && matches!(c.function.name, "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc")
         {
             query.annotate(crate::annotations::Annotation::sort_in_range_query(c.pos));

@@ -15,7 +15,7 @@ use super::scalar::{ScalarExpr, evaluate_all};
 use crate::annotations::Annotation;
 use crate::ast::{AggregateOp, PosRange};
 use crate::engine::QueryError;
-use crate::functions::quantile;
+use crate::functions::{go_max, go_min, quantile};
 use crate::go_format::{format_f, format_g};
 use model::{Labels, LabelsBuilder, LabelsIter};
 
@@ -84,6 +84,13 @@ fn histogram_at(batches: &[SeriesBatch], place: Place, step: usize) -> Option<&H
     batches[place.0].histogram_row(place.1).map(|row| &row[step]).filter(|slot| slot.is_some())
 }
 
+/// The least and the greatest value of a parameter; NaN when any value is.
+fn extremes(param: &[f64]) -> (f64, f64) {
+    let min = param.iter().copied().fold(f64::INFINITY, go_min);
+    let max = param.iter().copied().fold(f64::NEG_INFINITY, go_max);
+    (min, max)
+}
+
 /// Prometheus's hash of a label set: xxh64 over strings with their lengths before them.
 fn label_hash(labels: &[u8]) -> u64 {
     let mut bytes = Vec::with_capacity(labels.len() + 8);
@@ -109,8 +116,7 @@ impl Rank {
             if param.iter().any(|q| q.is_nan()) {
                 note(f64::NAN);
             }
-            let max = param.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let min = param.iter().copied().fold(f64::INFINITY, f64::min);
+            let (min, max) = extremes(param);
             if max > 1.0 {
                 note(max);
             }
@@ -193,8 +199,7 @@ impl Rank {
 
     /// Checks the parameter as a whole; `None` when nothing can be chosen.
     fn check(&self, param: &[f64], inputs: &Inputs) -> Result<Option<()>, QueryError> {
-        let max = param.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let min = param.iter().copied().fold(f64::INFINITY, f64::min);
+        let (min, max) = extremes(param);
         let has_nan = param.iter().any(|v| v.is_nan());
         if self.op == AggregateOp::LimitRatio {
             if max == 0.0 && min == 0.0 {
@@ -339,48 +344,66 @@ fn by_step(
     }
 }
 
-/// From so many on, all candidates are looked at before the best are sorted.
-const INSERTED_MAX: usize = 32;
-
-/// The `count` best of the values that are there, best first, as (key, place). NaN comes last, of equal values the
-/// first comes first.
-fn select_best(column: &[f64], count: usize, is_greatest: bool, best: &mut Vec<(u64, u32)>) {
-    best.clear();
+/// The `count` greatest (or least) of the values that are there, best first, as (value, place). Which of equal ones
+/// stay, and in what order, is what Prometheus's heap leaves: it holds the worst on top, and a better one takes its
+/// place.
+fn select_best(column: &[f64], count: usize, is_greatest: bool, heap: &mut Vec<(f64, u32)>) {
+    heap.clear();
     if count == 0 {
         return;
     }
-    let key = |v: f64| {
-        // zeros are equal
-        let bits = (v + 0.0).to_bits();
-        let ascending = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-        match (v.is_nan(), is_greatest) {
-            (true, _) => u64::MAX,
-            (false, true) => !ascending,
-            (false, false) => ascending,
+    let better = |a: f64, b: f64| if is_greatest { a > b } else { a < b };
+    // NaN is the worst, even of two
+    let is_less = |a: f64, b: f64| a.is_nan() || better(b, a);
+    for (at, v) in (0u32..).zip(column).filter(|(_, v)| !is_absent(**v)) {
+        if heap.len() < count {
+            heap.push((*v, at));
+            let mut child = heap.len() - 1;
+            while child > 0 {
+                let parent = (child - 1) / 2;
+                if !is_less(heap[child].0, heap[parent].0) {
+                    break;
+                }
+                heap.swap(child, parent);
+                child = parent;
+            }
+        } else if better(*v, heap[0].0) || (heap[0].0.is_nan() && !v.is_nan()) {
+            heap[0] = (*v, at);
+            let mut parent = 0;
+            loop {
+                let mut child = 2 * parent + 1;
+                if child >= heap.len() {
+                    break;
+                }
+                if child + 1 < heap.len() && is_less(heap[child + 1].0, heap[child].0) {
+                    child += 1;
+                }
+                if !is_less(heap[child].0, heap[parent].0) {
+                    break;
+                }
+                heap.swap(child, parent);
+                parent = child;
+            }
         }
-    };
-    let candidates = (0u32..).zip(column).filter(|(_, v)| !is_absent(**v));
-    if count > INSERTED_MAX {
-        best.extend(candidates.map(|(at, v)| (key(*v), at)));
-        if count < best.len() {
-            best.select_nth_unstable(count);
-            best.truncate(count);
-        }
-        best.sort_unstable();
+    }
+    if heap.len() > INSERTED_MAX {
+        heap.sort_by(|a, b| {
+            let order = a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal);
+            a.0.is_nan().cmp(&b.0.is_nan()).then(if is_greatest { order.reverse() } else { order })
+        });
         return;
     }
-    for (at, v) in candidates {
-        let key = key(*v);
-        if best.len() == count {
-            if best.last().is_some_and(|(worst, _)| *worst <= key) {
-                continue;
-            }
-            best.pop();
+    for i in 1..heap.len() {
+        let mut at = i;
+        while at > 0 && is_less(heap[at - 1].0, heap[at].0) {
+            heap.swap(at, at - 1);
+            at -= 1;
         }
-        let after = best.partition_point(|(other, _)| *other <= key);
-        best.insert(after, (key, at));
     }
 }
+
+/// Go sorts by insertion what is not longer.
+const INSERTED_MAX: usize = 12;
 
 /// What was chosen of one group, series in the order in which they were first.
 struct Kept {
@@ -417,11 +440,90 @@ impl Kept {
     }
 }
 
+/// The `count` greatest (or least) of `all`, best first. Which of equal ones stay, and in what order, is what
+/// Prometheus's heap leaves: it holds the worst on top, and a better one takes its place.
+fn best(all: &[(Place, f64)], count: usize, greatest: bool) -> Vec<(Place, f64)> {
+    let count = count.min(all.len());
+    if count == 0 {
+        return Vec::new();
+    }
+    let better = |a: f64, b: f64| if greatest { a > b } else { a < b };
+    // NaN is the worst, even of two
+    let is_less = |a: f64, b: f64| a.is_nan() || better(b, a);
+    let mut heap: Vec<(Place, f64)> = Vec::with_capacity(count);
+    for one in all {
+        if heap.len() < count {
+            heap.push(*one);
+            let mut child = heap.len() - 1;
+            while child > 0 {
+                let parent = (child - 1) / 2;
+                if !is_less(heap[child].1, heap[parent].1) {
+                    break;
+                }
+                heap.swap(child, parent);
+                child = parent;
+            }
+        } else if better(one.1, heap[0].1) || (heap[0].1.is_nan() && !one.1.is_nan()) {
+            heap[0] = *one;
+            let mut parent = 0;
+            loop {
+                let mut child = 2 * parent + 1;
+                if child >= heap.len() {
+                    break;
+                }
+                if child + 1 < heap.len() && is_less(heap[child + 1].1, heap[child].1) {
+                    child += 1;
+                }
+                if !is_less(heap[child].1, heap[parent].1) {
+                    break;
+                }
+                heap.swap(child, parent);
+                parent = child;
+            }
+        }
+    }
+    if heap.len() > 12 {
+        heap.sort_by(|a, b| match (a.1.is_nan(), b.1.is_nan()) {
+            (false, false) => {
+                let order = a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal);
+                if greatest { order.reverse() } else { order }
+            }
+            (a, b) => a.cmp(&b),
+        });
+        return heap;
+    }
+    // Go sorts what is short by insertion
+    for i in 1..heap.len() {
+        let mut at = i;
+        while at > 0 && is_less(heap[at - 1].1, heap[at].1) {
+            heap.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+    heap
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_best_are_what_a_heap_leaves() {
+        let all = [1.0, 1.0, f64::NAN, 2.0, 1.0];
+        let chosen = |count, greatest| -> Vec<u32> {
+            let mut best = Vec::new();
+            select_best(&all, count, greatest, &mut best);
+            best.into_iter().map(|(_, at)| at).collect()
+        };
+        assert_eq!(chosen(1, true), [3]);
+        // the first of two equal ones was on top, and made place
+        assert_eq!(chosen(2, true), [3, 1]);
+        assert_eq!(chosen(9, false).len(), 5);
+        assert_eq!(chosen(9, false)[4], 2);
+        assert_eq!(chosen(0, true), [0; 0]);
+    }
 
     #[test]
     fn hashes_depend_on_all_labels() {
@@ -441,7 +543,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_best_are_those_of_a_stable_sort(
+        fn the_best_are_those_of_a_sort(
             column in proptest::collection::vec(value(), 0..120),
             count in 0usize..80,
             is_greatest in any::<bool>(),
@@ -451,10 +553,12 @@ mod tests {
                 let order = a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal);
                 if is_greatest { order.reverse() } else { order }
             }));
-            let expected: Vec<u32> = sorted.iter().take(count).map(|(at, _)| *at).collect();
+            // zeros are equal
+            let key = |v: f64| if v.is_nan() { f64::NAN.to_bits() } else { (v + 0.0).to_bits() };
+            let expected: Vec<u64> = sorted.iter().take(count).map(|(_, v)| key(*v)).collect();
             let mut best = Vec::new();
             select_best(&column, count, is_greatest, &mut best);
-            prop_assert_eq!(best.iter().map(|(_, at)| *at).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(best.iter().map(|(v, _)| key(*v)).collect::<Vec<_>>(), expected);
         }
     }
 }

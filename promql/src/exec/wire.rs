@@ -10,7 +10,7 @@ use super::aggregate::{HistogramState, HistogramStates};
 use super::batch::{ABSENT, HistogramSlot, SeriesBatch, holding, list_column, list_type};
 use super::context::QueryContext;
 use crate::engine::QueryError;
-use crate::histogram::{Cursor, Malformed, MeanState, get_histogram, put_histogram};
+use crate::histogram::{Cursor, Malformed, get_histogram, put_histogram};
 
 /// The shape of rows on the wire.
 fn rows_schema(steps: usize) -> SchemaRef {
@@ -130,8 +130,7 @@ pub(crate) fn states_to_wire(
         for ((row, step), state) in query.take_states(handles.value(0)).states {
             let bytes = &mut rows[row];
             bytes.extend_from_slice(&(step as u32).to_le_bytes());
-            bytes.push(u8::from(state.incompatible));
-            state.mean.put(bytes);
+            state.put(bytes);
         }
     }
     let mut histograms = BinaryBuilder::new();
@@ -156,12 +155,11 @@ pub(crate) fn states_from_wire(
         let mut cursor = Cursor::new(bytes);
         while !cursor.is_empty() {
             let step = cursor.u32().map_err(malformed)? as usize;
-            let incompatible = cursor.u8().map_err(malformed)? != 0;
-            let mean = MeanState::get(&mut cursor).map_err(malformed)?;
+            let state = HistogramState::get(&mut cursor).map_err(malformed)?;
             if step >= steps {
                 return Err(internal("a node answered for a step that was not asked for"));
             }
-            states.states.insert((row, step), HistogramState { mean, incompatible });
+            states.states.insert((row, step), state);
         }
     }
     let rows = batch.num_rows();

@@ -118,8 +118,8 @@ impl SampleFunction {
 
     fn of_date(self, v: f64) -> f64 {
         // Go's conversion of what does not fit is the smallest integer
-        let seconds = if v.is_nan() || !(-9.3e18..9.3e18).contains(&v) { i64::MIN / 1000 } else { v as i64 };
-        let date = Civil::from_unix(seconds.clamp(i64::MIN / 1000, i64::MAX / 1000));
+        let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&v);
+        let date = Civil::from_unix(if fits { v as i64 } else { i64::MIN });
         let number = match self {
             Self::DaysInMonth => date.days_in_month(),
             Self::DayOfMonth => date.day,

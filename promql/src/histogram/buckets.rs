@@ -1,6 +1,6 @@
 //! Buckets: their indexes, counts and bounds.
 
-use model::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Span};
+use model::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, MAX_EXPONENTIAL_SCHEMA, Span, bucket_powers};
 
 /// The buckets of one side: (index, count), ascending.
 pub(super) type Side = Vec<(i32, f64)>;
@@ -84,12 +84,11 @@ pub(super) fn exponential_bound(index: i32, schema: i32) -> f64 {
         }
         return ldexp(1.0, exponent.clamp(-5000, 5000) as i32);
     }
-    let schema = schema.min(30);
-    let parts = 1i32 << schema;
-    let part = index & (parts - 1);
+    let schema = schema.min(MAX_EXPONENTIAL_SCHEMA);
+    let part = index & ((1i32 << schema) - 1);
     let exponent = (index >> schema) + 1;
     // 2^(part / parts), halved
-    let mantissa = if part == 0 { 0.5 } else { (f64::from(part) / f64::from(parts)).exp2() / 2.0 };
+    let mantissa = bucket_powers()[(part << (MAX_EXPONENTIAL_SCHEMA - schema)) as usize] / 2.0;
     if part == 0 && exponent == 1025 {
         return f64::MAX;
     }

@@ -36,13 +36,9 @@ pub(super) fn as_argument(expr: DurationExpr) -> DurationArg {
     }
 }
 
-/// Puts the mark of parentheses on `expr`; a literal has no place for it and gets a plus sign around.
-pub(super) fn wrapped(mut expr: DurationExpr, start: Option<usize>) -> DurationExpr {
-    if let DurationKind::Literal { .. } = expr.kind {
-        let pos = PosRange::new(start.unwrap_or(expr.pos.start), expr.pos.end);
-        return DurationExpr { kind: DurationKind::Positive(Box::new(expr)), wrapped: true, pos };
-    }
-    expr.wrapped = true;
+/// Puts the mark of parentheses on `expr`; a literal stays what it is.
+pub(super) fn wrapped(mut expr: DurationExpr) -> DurationExpr {
+    expr.wrapped = !matches!(expr.kind, DurationKind::Literal { .. });
     expr
 }
 
@@ -82,7 +78,6 @@ impl Parser<'_> {
             self.check_depth(chain)?;
             let sign = self.take();
             let rhs = self.duration(if op == DurationOp::Pow { binds } else { binds + 1 })?;
-            self.gate_duration(lhs.pos);
             let by_zero = matches!(rhs.kind, DurationKind::Literal { seconds: 0.0, .. });
             if by_zero && matches!(op, DurationOp::Div | DurationOp::Mod) {
                 let what = if op == DurationOp::Div { "division by zero" } else { "modulo by zero" };
@@ -106,11 +101,10 @@ impl Parser<'_> {
         if self.peek() != Tok::LeftParen {
             return self.duration_primary();
         }
-        let open = self.take();
+        self.take();
         let inner = self.duration(0)?;
         self.expect(Tok::RightParen)?;
-        self.gate_duration(inner.pos);
-        Ok(wrapped(inner, Some(open.start)))
+        Ok(wrapped(inner))
     }
 
     /// Applies a sign.
@@ -153,7 +147,6 @@ impl Parser<'_> {
             return Ok(self.duration_literal(literal.value, literal.as_duration, literal.pos, None));
         }
         let call = self.duration_call()?;
-        self.gate_duration(call.pos);
         Ok(call)
     }
 
@@ -185,11 +178,5 @@ impl Parser<'_> {
             _ => name.pos().to(close.pos()),
         };
         Ok(DurationExpr { kind, wrapped: false, pos })
-    }
-
-    pub(super) fn gate_duration(&mut self, pos: PosRange) {
-        if !self.options.duration_expressions {
-            self.error(pos, "experimental duration expression is not enabled");
-        }
     }
 }

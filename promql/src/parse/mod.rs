@@ -40,8 +40,6 @@ use token::Tok;
 pub struct ParseOptions {
     /// Functions and aggregations that Prometheus calls experimental (`promql-experimental-functions`).
     pub experimental_functions: bool,
-    /// Arithmetic in ranges, steps and offsets (`promql-duration-expr`).
-    pub duration_expressions: bool,
     /// `anchored` and `smoothed` (`promql-extended-range-selectors`).
     pub extended_range_selectors: bool,
     /// `fill`, `fill_left`, `fill_right` (`promql-binop-fill-modifiers`).
@@ -54,7 +52,6 @@ impl Default for ParseOptions {
     fn default() -> Self {
         ParseOptions {
             experimental_functions: false,
-            duration_expressions: false,
             extended_range_selectors: false,
             binop_fill_modifiers: false,
             max_bytes: 1 << 20,
@@ -67,7 +64,6 @@ impl ParseOptions {
     pub fn all() -> Self {
         ParseOptions {
             experimental_functions: true,
-            duration_expressions: true,
             extended_range_selectors: true,
             binop_fill_modifiers: true,
             ..ParseOptions::default()

@@ -252,12 +252,11 @@ impl Parser<'_> {
                 self.take();
                 let inner = self.duration(0)?;
                 self.expect(Tok::RightParen)?;
-                Ok(self.signed_duration(op, wrapped(inner, None)))
+                Ok(self.signed_duration(op, wrapped(inner)))
             }
             Tok::Step | Tok::Range | Tok::MaxOf | Tok::MinOf => {
                 let inner = Box::new(self.duration_call()?);
                 let pos = PosRange::new(op.start, inner.pos.end);
-                self.gate_duration(pos);
                 let kind = if minus { DurationKind::Negate(inner) } else { DurationKind::Positive(inner) };
                 Ok(DurationExpr { kind, wrapped: false, pos })
             }

@@ -3,7 +3,7 @@
 use model::{METRIC_NAME, MatchOp, Matcher, Replacer};
 
 use super::{InfoNode, Node, Planner, ScalarArgs};
-use crate::ast::{Call, Expr, ValueType};
+use crate::ast::{Call, Expr, PosRange, ValueType};
 use crate::engine::QueryError;
 use crate::exec::{
     Grid, GroupKey, HistogramCallKind, HistogramPart, InstantMode, MapKind, NameAction, RelabelKind,
@@ -163,7 +163,11 @@ impl Planner<'_> {
             return Err(QueryError::Internal(format!("{} without a range vector", call.function.name)));
         };
         let params = self.scalars(args.iter().copied().filter(|e| !is_window(e)), grid)?;
-        let pos = args.first().map(|a| a.pos()).unwrap_or_default();
+        let pos = match args.first() {
+            // Prometheus puts the subquery's samples in the place of a selector that stands nowhere.
+            Some(Expr::Subquery(_)) | None => PosRange::default(),
+            Some(first) => first.pos(),
+        };
         let node = match window {
             Expr::MatrixSelector(m) => {
                 let name = call.function.name;

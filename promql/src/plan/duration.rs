@@ -6,7 +6,7 @@ use crate::engine::QueryError;
 use crate::functions::{go_max, go_min};
 
 fn refused(pos: PosRange, what: &str) -> QueryError {
-    QueryError::Execution(format!("{}:{}: {what}", pos.start, pos.end))
+    QueryError::BadData(format!("{}:{}: {what}", pos.start, pos.end))
 }
 
 impl Planner<'_> {

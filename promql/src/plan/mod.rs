@@ -8,7 +8,7 @@ mod aggregate;
 mod binary;
 mod call;
 mod duration;
-mod invariance;
+pub(crate) mod invariance;
 mod node;
 mod physical;
 mod push;

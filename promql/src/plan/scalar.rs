@@ -1,9 +1,10 @@
 //! Scalars.
 
 use super::{Node, Planner, ScalarArgs, invariance};
-use crate::ast::{Expr, UnaryOp};
+use crate::ast::{BinaryOp, Expr, UnaryOp};
 use crate::engine::QueryError;
 use crate::exec::{Grid, ScalarExpr};
+use crate::go_format::quote;
 
 impl Planner<'_> {
     /// Scalar arguments.
@@ -45,6 +46,12 @@ impl Planner<'_> {
             Expr::Binary(b) => {
                 let l = self.scalar(&b.lhs, grid, vectors)?;
                 let r = self.scalar(&b.rhs, grid, vectors)?;
+                if matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
+                    return Err(QueryError::Execution(format!(
+                        "operator {} not allowed for Scalar operations",
+                        quote(b.op.as_str())
+                    )));
+                }
                 ScalarExpr::Binary(b.op, Box::new(l), Box::new(r))
             }
             Expr::Call(c) => {

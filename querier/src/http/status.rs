@@ -214,7 +214,7 @@ pub(super) async fn features(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> 
                 ("subqueries", true),
                 ("without", true),
                 ("experimental_functions", on.experimental_functions),
-                ("duration_expr", on.duration_expressions),
+                ("duration_expr", true),
                 ("extended_range_selectors", on.extended_range_selectors),
                 ("fill", on.fill_modifiers),
                 ("delayed_name_removal", on.delayed_name_removal),

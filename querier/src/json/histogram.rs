@@ -1,8 +1,6 @@
 //! Native histograms: count, sum and the buckets that are not empty, in ascending order.
 
-use std::sync::OnceLock;
-
-use model::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, MAX_EXPONENTIAL_SCHEMA, Span};
+use model::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, MAX_EXPONENTIAL_SCHEMA, Span, bucket_powers};
 
 use super::number::write_float;
 
@@ -95,7 +93,7 @@ fn bound(h: &FloatHistogram, index: i32) -> f64 {
         let schema = h.schema.min(MAX_EXPONENTIAL_SCHEMA);
         let steps = 1i64 << schema;
         let step = (i64::from(index) & (steps - 1)) << (MAX_EXPONENTIAL_SCHEMA - schema);
-        (powers()[step as usize], i64::from(index) >> schema)
+        (bucket_powers()[step as usize], i64::from(index) >> schema)
     };
     // the last bucket of finite values ends at the last finite value
     if fraction == 1.0 && exponent == 1024 {
@@ -114,57 +112,6 @@ fn scale(x: f64, exponent: i64) -> f64 {
         // x is at least 1: the first factor keeps it normal, the second rounds
         _ => x * power(-1022) * 2f64.powi((exponent + 1022).max(-1074)),
     }
-}
-
-/// What Prometheus's table of bounds has in its last digit beyond the nearest float: `4` nothing, `3` one unit
-/// less, and so on, for each of 256 steps. Bounds are part of answers, and answers are compared as text.
-const LAST_DIGIT: &[u8; 256] = b"4444443444344444443244333333333344344434433344334433453344334433\
-    4444443333223423443444344443444444434544342244334333443434223333\
-    3434332233233433333333232322232244334434332234223322343323223323\
-    3312332322122212222222111100120133233222231133222312332222012211";
-
-/// 2^(i/256) for i below 256, as Prometheus has it.
-fn powers() -> &'static [f64; 256] {
-    static POWERS: OnceLock<[f64; 256]> = OnceLock::new();
-    POWERS.get_or_init(|| {
-        let mut out = [1.0; 256];
-        // 2^(1/2), 2^(1/4), … as sums of two floats, so that every product rounds right
-        let mut root = (2.0, 0.0);
-        let roots: Vec<(f64, f64)> = (0..8)
-            .map(|_| {
-                root = double_root(root);
-                root
-            })
-            .collect();
-        for (i, power) in out.iter_mut().enumerate() {
-            let mut product = (1.0, 0.0);
-            for (bit, root) in roots.iter().enumerate() {
-                if i & (128 >> bit) != 0 {
-                    product = double_product(product, *root);
-                }
-            }
-            let nearest = (product.0 + product.1).to_bits();
-            *power = f64::from_bits(nearest + u64::from(LAST_DIGIT[i]) - u64::from(b'4'));
-        }
-        out
-    })
-}
-
-fn double_product(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
-    let high = a.0 * b.0;
-    let low = a.0.mul_add(b.0, -high) + (a.0 * b.1 + a.1 * b.0);
-    let sum = high + low;
-    (sum, low - (sum - high))
-}
-
-fn double_root(a: (f64, f64)) -> (f64, f64) {
-    // one step of Newton's method doubles the digits that the float root has
-    let root = a.0.sqrt();
-    let square = double_product((root, 0.0), (root, 0.0));
-    let rest = ((a.0 - square.0) - square.1) + a.1;
-    let low = rest / (2.0 * root);
-    let sum = root + low;
-    (sum, low - (sum - root))
 }
 
 #[cfg(test)]
@@ -228,13 +175,6 @@ mod tests {
             text(&custom),
             r#"{"count":"12.5","sum":"18.4","buckets":[[3,"-Inf","0.5","1"],[0,"0.5","1","2"],[0,"1","+Inf","3"]]}"#
         );
-    }
-
-    #[test]
-    fn steps_are_those_of_prometheus_to_the_last_digit() {
-        assert_eq!((powers()[1], powers()[255]), (1.0027112750502025, 1.9945921121709396));
-        let mixed = powers().iter().fold(0u64, |h, v| (h ^ v.to_bits()).wrapping_mul(0x100_0000_01b3));
-        assert_eq!(mixed, 0xacbbbfaac613ccef);
     }
 
     #[test]

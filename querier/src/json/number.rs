@@ -92,7 +92,8 @@ fn write_exponent(out: &mut Vec<u8>, v: f64) {
         out.push(b'-');
     }
     // digits and the place of the point, whatever form they came in
-    let point = mantissa.trim_start_matches('-').find('.').unwrap_or(mantissa.len()) as i32;
+    let mantissa = mantissa.trim_start_matches('-');
+    let point = mantissa.find('.').unwrap_or(mantissa.len()) as i32;
     let digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
     let leading = digits.iter().take_while(|d| **d == b'0').count();
     let digits = &digits[leading..];

@@ -50,6 +50,11 @@ impl FloatStates {
         groups * self.steps * columns * 8
     }
 
+    /// Whether the group has a float at the step.
+    pub(crate) fn has(&self, group: usize, step: usize) -> bool {
+        !is_absent(self.a[group * self.steps + step])
+    }
+
     /// Adds a group.
     pub(crate) fn grow(&mut self) {
         self.a.resize(self.a.len() + self.steps, ABSENT);

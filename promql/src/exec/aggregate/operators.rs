@@ -11,7 +11,7 @@ use model::METRIC_NAME;
 
 use super::float_state::FloatStates;
 use super::groups::{GroupKey, Groups};
-use super::histogram_state::{Added, HistogramStates};
+use super::histogram_state::HistogramStates;
 use crate::annotations::Annotation;
 use crate::ast::{AggregateOp, PosRange};
 use crate::engine::QueryError;
@@ -170,14 +170,15 @@ impl Partial {
                 }
                 AggregateOp::Sum | AggregateOp::Avg => {
                     folded.floats.add(group, row);
+                    let metric: Option<Arc<str>> = match self.metric {
+                        Some(_) => None,
+                        None => Some(label_bytes::get(batch.labels.value(i), METRIC_NAME).into()),
+                    };
                     for (step, slot) in slots.iter().enumerate() {
                         let Some(h) = slot else { continue };
-                        let added = folded.histograms.add(group, step, h, self.op == AggregateOp::Avg);
-                        if added == Added::Incompatible {
-                            let written = label_bytes::get(batch.labels.value(i), METRIC_NAME);
-                            let metric = self.metric.as_deref().unwrap_or(written);
-                            query.annotate(Annotation::mixed_exponential_custom(metric, self.pos));
-                        }
+                        let is_mean = self.op == AggregateOp::Avg;
+                        let has_float = folded.floats.has(group, step);
+                        folded.histograms.add((group, step), h, is_mean, has_float, metric.as_ref());
                     }
                 }
                 _ => {
@@ -260,23 +261,22 @@ impl Final {
         let drop_name = batch.column(1).as_boolean();
         let (a, b, c) = (list_values(batch, 2), list_values(batch, 3), list_values(batch, 4));
         let handles = batch.column(5).as_primitive::<UInt32Type>();
-        let mut groups = Vec::with_capacity(labels.len());
-        for i in 0..labels.len() {
-            let group = folded.group(&GroupKey::Exact, labels.value(i), drop_name.value(i));
+        let groups: Vec<usize> = (0..labels.len())
+            .map(|i| folded.group(&GroupKey::Exact, labels.value(i), drop_name.value(i)))
+            .collect();
+        let states = if handles.is_empty() || handles.is_null(0) {
+            HistogramStates::default()
+        } else {
+            query.take_states(handles.value(0))
+        };
+        // Histograms first: what matters to them is which floats earlier parts had.
+        for ((i, step), state) in states.states {
+            let has_float = folded.floats.has(groups[i], step);
+            folded.histograms.merge(groups[i], step, state, has_float);
+        }
+        for (i, group) in groups.into_iter().enumerate() {
             let range = i * self.steps..(i + 1) * self.steps;
             folded.floats.merge(group, &a[range.clone()], &b[range.clone()], &c[range]);
-            groups.push(group);
-        }
-        if handles.is_empty() || handles.is_null(0) {
-            return;
-        }
-        for ((i, step), state) in query.take_states(handles.value(0)).states {
-            if folded.histograms.merge(groups[i], step, state) == Added::Incompatible {
-                query.annotate(Annotation::mixed_exponential_custom(
-                    self.metric.as_deref().unwrap_or_default(),
-                    self.pos,
-                ));
-            }
         }
     }
 
@@ -291,15 +291,23 @@ impl Final {
             folded.floats.finish(group, out.floats());
             for step in 0..if has_histograms { self.steps } else { 0 } {
                 let Some(state) = folded.histograms.states.remove(&(group, step)) else { continue };
-                if !is_absent(out.floats()[step]) {
-                    query.annotate(Annotation::mixed_in_aggregation(self.pos));
-                    out.floats()[step] = ABSENT;
-                    continue;
-                }
-                if state.mean.was_reconciled() {
+                if !state.float_first && state.mean.was_reconciled() {
                     query.annotate(Annotation::mismatched_custom_buckets("aggregation", self.pos));
                 }
-                if state.incompatible {
+                let is_mixed = !is_absent(out.floats()[step]);
+                out.floats()[step] = ABSENT;
+                if let Some(meeting) = &state.meeting
+                    && !state.float_first
+                {
+                    let metric = self.metric.as_deref().or(meeting.metric.as_deref()).unwrap_or_default();
+                    query.annotate(Annotation::mixed_exponential_custom(metric, self.pos));
+                    if meeting.float_before {
+                        query.annotate(Annotation::mixed_in_aggregation(self.pos));
+                    }
+                    continue;
+                }
+                if is_mixed {
+                    query.annotate(Annotation::mixed_in_aggregation(self.pos));
                     continue;
                 }
                 if state.mean.has_reset_collision() {
