@@ -9,10 +9,11 @@ use futures::{StreamExt, TryStreamExt};
 use proto::Source;
 
 use super::{Answer, Engine, MatrixSeries, QueryError, QueryRequest, QueryStats, Value, finish, raw};
+use crate::annotations::Annotation;
 use crate::ast::{Expr, PosRange, ValueType};
 use crate::exec::{Grid, QueryContext, SeriesBatch, compute, from_plan_error};
 use crate::parse::{ParseOptions, parse};
-use crate::plan::{Node, Planner, Reach, invariance};
+use crate::plan::{Node, Planner, Reach};
 
 /// A query and where its data is.
 pub(super) struct Run<'a> {
@@ -171,15 +172,14 @@ impl Run<'_> {
                 let ready =
                     self.ready(&expr, &query, |planner, grid| planner.subquery(s, grid, true)).await?;
                 ready.note_times(&mut stats);
+                note_vain_sorts(&self.planner(&expr), &expr, &query)?;
                 let inner = ready.planned.inner;
                 let ready = ready.map(|planned| planned.input);
                 let batches = self.drain(&ready.plan(self, &query), &query).await?;
                 Value::Matrix(matrix(batches, inner, &query).await?)
             }
             (_, kind) => {
-                if !self.is_instant() {
-                    note_sorts(&expr, &query, grid);
-                }
+                note_vain_sorts(&self.planner(&expr), &expr, &query)?;
                 let ready =
                     self.ready(&expr, &query, |planner, grid| self.root(planner, &expr, grid)).await?;
                 ready.note_times(&mut stats);
@@ -250,20 +250,10 @@ fn plain_scalar(node: &Node) -> Option<SeriesBatch> {
     }
 }
 
-/// `sort` changes nothing in a range query: says so.
-fn note_sorts(expr: &Expr, query: &QueryContext, grid: Grid) {
-    if grid.steps <= 1 {
-        return;
+/// `sort` changes nothing where there is more than one time: says so.
+fn note_vain_sorts(planner: &Planner<'_>, expr: &Expr, query: &QueryContext) -> Result<(), QueryError> {
+    for pos in planner.vain_sorts(expr)? {
+        query.annotate(Annotation::sort_in_range_query(pos));
     }
-    expr.walk(&mut |node, path| {
-        // What is evaluated once is evaluated as an instant query is.
-        let once = |expr: &Expr| invariance::of(expr).1;
-        if let Expr::Call(c) = node
-            && !once(node)
-            && !path.iter().any(|above| once(above))
-            && matches!(c.function.name, "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc")
-        {
-            query.annotate(crate::annotations::Annotation::sort_in_range_query(c.pos));
-        }
-    });
+    Ok(())
 }

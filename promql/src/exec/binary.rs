@@ -13,6 +13,7 @@ use super::element::{Element, apply};
 use super::label_bytes::{self, filter_into, is_metadata};
 use super::operator::{BatchStream, Inputs, Operator, compute, once};
 use super::unique::duplicate_series;
+use crate::annotations::Annotation;
 use crate::ast::{BinaryOp, Cardinality, PosRange, VectorMatching};
 use crate::engine::QueryError;
 use crate::functions::{arithmetic, compare};
@@ -241,6 +242,21 @@ struct Join<'a> {
     swapped: bool,
     rows: Vec<OutRow>,
     row_numbers: HashMap<Vec<u8>, usize>,
+    /// Of each step the annotation of its last pair; the others are not told.
+    notes: HashMap<usize, (usize, Annotation)>,
+    /// What Prometheus would meet first.
+    failure: Option<(Place, QueryError)>,
+}
+
+/// When something happens: step, stage of the step, place within the stage.
+type Place = (usize, Stage, usize);
+
+/// What is done at a step, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Duplicates,
+    Pairs,
+    Result,
 }
 
 impl<'a> Join<'a> {
@@ -260,6 +276,24 @@ impl<'a> Join<'a> {
             swapped,
             rows: Vec::new(),
             row_numbers: HashMap::new(),
+            notes: HashMap::new(),
+            failure: None,
+        }
+    }
+
+    fn fail(&mut self, place: Place, error: QueryError) {
+        if self.failure.as_ref().is_none_or(|(earlier, _)| place < *earlier) {
+            self.failure = Some((place, error));
+        }
+    }
+
+    fn note(&mut self, step: usize, pair: usize, note: Annotation) {
+        match self.notes.get_mut(&step) {
+            Some(last) if last.0 > pair => {}
+            Some(last) => *last = (pair, note),
+            None => {
+                self.notes.insert(step, (pair, note));
+            }
         }
     }
 
@@ -331,7 +365,13 @@ impl<'a> Join<'a> {
         self.check_duplicates(&ones)?;
         for number in 0..self.signatures {
             self.inputs.query.check_abandoned()?;
-            self.join_group(&manys[number], &ones[number])?;
+            self.join_group(&manys[number], &ones[number]);
+        }
+        if let Some((_, error)) = self.failure.take() {
+            return Err(error);
+        }
+        for (_, note) in std::mem::take(&mut self.notes).into_values() {
+            self.inputs.query.annotate(note);
         }
         let mut out = BatchBuilder::new(self.node.steps, self.rows.len());
         for row in &self.rows {
@@ -346,7 +386,7 @@ impl<'a> Join<'a> {
 
     /// Two series of the "one" side with the same signature at the same step: of the first such step, the series that
     /// comes first in the side's order.
-    fn check_duplicates(&self, ones: &[Vec<usize>]) -> Result<(), QueryError> {
+    fn check_duplicates(&mut self, ones: &[Vec<usize>]) -> Result<(), QueryError> {
         let crowded: Vec<&Vec<usize>> = ones.iter().filter(|rows| rows.len() > 1).collect();
         if crowded.is_empty() {
             return Ok(());
@@ -369,16 +409,18 @@ impl<'a> Join<'a> {
             let mut group = Vec::new();
             self.node.match_labels(self.one.labels(new), &mut group);
             let side = if self.swapped { "left" } else { "right" };
-            return Err(QueryError::Execution(format!(
+            let error = QueryError::Execution(format!(
                 "found duplicate series for the match group {} on the {side} hand-side of the operation: [{a}, {b}];many-to-many matching not allowed: matching labels must be unique on one side",
                 label_bytes::show(&group)
-            )));
+            ));
+            self.fail((step, Stage::Duplicates, 0), error);
+            break;
         }
         Ok(())
     }
 
     /// The pairs of one match group.
-    fn join_group(&mut self, manys: &[usize], ones: &[usize]) -> Result<(), QueryError> {
+    fn join_group(&mut self, manys: &[usize], ones: &[usize]) {
         let fills = self.node.matching.fill;
         // as in Prometheus, "left" is the many side here, wherever it is written
         let (many_fill, one_fill) = (fills.lhs, fills.rhs);
@@ -387,7 +429,8 @@ impl<'a> Join<'a> {
         simple &= ones.iter().all(|o| self.one.histograms(*o).is_none());
         simple &= arithmetic(self.node.op, 0.0, 0.0).is_some() || compare(self.node.op, 0.0, 0.0).is_some();
         if simple {
-            return self.join_pair(manys[0], ones[0]);
+            self.join_pair(manys[0], ones[0]);
+            return;
         }
         let mut labels: HashMap<(usize, usize), usize> = HashMap::new();
         for step in 0..self.node.steps {
@@ -416,7 +459,7 @@ impl<'a> Join<'a> {
                         row
                     }
                 };
-                self.emit(row, step, &left, &right, &mut matched)?;
+                self.emit(row, (step, many), &left, &right, &mut matched);
             }
             if let (Some(fill), Some(one)) = (many_fill, one)
                 && matched.is_empty()
@@ -434,22 +477,24 @@ impl<'a> Join<'a> {
                         row
                     }
                 };
-                self.emit(row, step, &Element::Float(fill), &right, &mut matched)?;
+                // after all that have a partner
+                let pair = self.many.len() + one;
+                self.emit(row, (step, pair), &Element::Float(fill), &right, &mut matched);
             }
         }
-        Ok(())
     }
 
     /// One series on each side, floats only.
-    fn join_pair(&mut self, many: usize, one: usize) -> Result<(), QueryError> {
+    fn join_pair(&mut self, many: usize, one: usize) {
         let labels = self.result_labels(self.many.labels(many), self.one.labels(one));
         let row = self.row(labels, self.node.return_bool);
         let (many, one) = (self.many.floats(many), self.one.floats(one));
         let (left, right) = if self.swapped { (one, many) } else { (many, one) };
         let op = self.node.op;
         let return_bool = self.node.return_bool;
+        let mut taken = None;
         let out = &mut self.rows[row].floats;
-        for ((out, l), r) in out.iter_mut().zip(left).zip(right) {
+        for (step, ((out, l), r)) in out.iter_mut().zip(left).zip(right).enumerate() {
             if is_absent(*l) || is_absent(*r) {
                 continue;
             }
@@ -463,56 +508,57 @@ impl<'a> Join<'a> {
                 }
             };
             if !is_absent(*out) {
-                return Err(duplicate_series());
+                taken = Some(step);
+                break;
             }
             *out = value;
         }
-        Ok(())
+        if let Some(step) = taken {
+            self.fail((step, Stage::Result, 0), duplicate_series());
+        }
     }
 
     fn emit(
         &mut self,
         row: usize,
-        step: usize,
+        (step, pair): (usize, usize),
         many: &Element,
         one: &Element,
         matched: &mut HashSet<usize>,
-    ) -> Result<(), QueryError> {
+    ) {
         let (left, right) = if self.swapped { (one, many) } else { (many, one) };
         let outcome = match apply(self.node.op, left, right, self.node.pos) {
             Ok(outcome) => outcome,
             Err(note) => {
-                self.inputs.query.annotate(note);
-                return Ok(());
+                self.note(step, pair, note);
+                return;
             }
         };
         if let Some(note) = outcome.note {
-            self.inputs.query.annotate(note);
+            self.note(step, pair, note);
         }
-        if self.is_one_to_one() {
-            if !matched.is_empty() {
-                return Err(QueryError::Execution(
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-                        .to_owned(),
-                ));
-            }
+        let again = if self.is_one_to_one() {
+            let again = !matched.is_empty();
             matched.insert(row);
-        } else if !matched.insert(row) {
-            return Err(QueryError::Execution(
-                "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
-            ));
+            again.then_some("many-to-one matching must be explicit (group_left/group_right)")
+        } else {
+            (!matched.insert(row)).then_some("grouping labels must ensure unique matches")
+        };
+        if let Some(why) = again {
+            let error = QueryError::Execution(format!("multiple matches for labels: {why}"));
+            return self.fail((step, Stage::Pairs, pair), error);
         }
         let value = if self.node.return_bool {
             Element::Float(f64::from(u8::from(outcome.keep)))
         } else if outcome.keep {
             outcome.value
         } else {
-            return Ok(());
+            return;
         };
         let out = &mut self.rows[row];
         let taken = !is_absent(out.floats[step]) || out.histograms.get(step).is_some_and(Option::is_some);
         if taken {
-            return Err(duplicate_series());
+            return self.fail((step, Stage::Result, 0), duplicate_series());
         }
         match value {
             Element::Float(v) => out.floats[step] = v,
@@ -521,7 +567,6 @@ impl<'a> Join<'a> {
                 out.histograms[step] = Some(h);
             }
         }
-        Ok(())
     }
 }
 

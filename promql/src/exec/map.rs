@@ -65,7 +65,16 @@ impl Operator for Map {
 
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {
         deferred(async move {
-            let params = evaluate_all(&self.params, self.grid, &inputs, 1).await?;
+            let params = match evaluate_all(&self.params, self.grid, &inputs, 1).await {
+                Ok(params) => params,
+                Err(error) => {
+                    // Of two failures the one that stands first is told.
+                    if !matches!(self.kind, MapKind::Scalar { swapped: true, .. }) {
+                        inputs.collect(0).await?;
+                    }
+                    return Err(error);
+                }
+            };
             let batches = inputs.series(0, partition);
             Ok(batches.map(move |batch| inputs.encode(self.batch(&batch?, &inputs, &params))).boxed())
         })

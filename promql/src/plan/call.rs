@@ -171,15 +171,16 @@ impl Planner<'_> {
         let node = match window {
             Expr::MatrixSelector(m) => {
                 let name = call.function.name;
-                if m.selector.anchored && !function.allows_anchored() {
-                    return Err(QueryError::Execution(format!(
-                        "anchored modifier can only be used with: changes, delta, increase, rate, resets - not with {name}"
-                    )));
-                }
-                if m.selector.smoothed && !function.allows_smoothed() {
-                    return Err(QueryError::Execution(format!(
-                        "smoothed modifier can only be used with: delta, increase, rate - not with {name}"
-                    )));
+                let refused = if m.selector.anchored && !function.allows_anchored() {
+                    Some("anchored modifier can only be used with: changes, delta, increase, rate, resets")
+                } else if m.selector.smoothed && !function.allows_smoothed() {
+                    Some("smoothed modifier can only be used with: delta, increase, rate")
+                } else {
+                    None
+                };
+                if let Some(why) = refused {
+                    let error = QueryError::Execution(format!("{why} - not with {name}"));
+                    return Ok(Node::failing(params.vectors, error, grid.steps));
                 }
                 self.wanted = wanted.filter(|_| function != WindowFunction::Absent);
                 self.drops_names = drops;
@@ -222,32 +223,31 @@ impl Planner<'_> {
 
     fn relabel(&mut self, name: &str, args: &[&Expr], grid: Grid) -> Result<Node, QueryError> {
         let target = string(args.get(1).copied())?;
+        let input = self.wrapped(args[0], grid)?;
+        // Prometheus looks at these arguments when the vector is there.
+        let refused =
+            |input: Node, why: String| Ok(Node::failing(vec![input], QueryError::Execution(why), grid.steps));
         let kind = if name == "label_replace" {
             let replacement = string(args.get(2).copied())?;
             let source = string(args.get(3).copied())?;
             let pattern = string(args.get(4).copied())?;
-            let replacer = Replacer::new(&pattern).map_err(|_| {
-                QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
-            })?;
+            let Ok(replacer) = Replacer::new(&pattern) else {
+                return refused(input, format!("invalid regular expression in label_replace(): {pattern}"));
+            };
             RelabelKind::Replace { source, replacer, replacement }
         } else {
             let separator = string(args.get(2).copied())?;
             let sources: Vec<String> =
                 args.iter().skip(3).map(|a| string(Some(a))).collect::<Result<_, _>>()?;
             if let Some(source) = sources.iter().find(|s| !Self::is_label_name(s)) {
-                return Err(QueryError::Execution(format!(
-                    "invalid source label name in label_join(): {source}"
-                )));
+                return refused(input, format!("invalid source label name in label_join(): {source}"));
             }
             RelabelKind::Join { separator, sources }
         };
         if !Self::is_label_name(&target) {
-            return Err(QueryError::Execution(format!(
-                "invalid destination label name in {name}(): {target}"
-            )));
+            return refused(input, format!("invalid destination label name in {name}(): {target}"));
         }
-        let input = Box::new(self.wrapped(args[0], grid)?);
-        let node = Node::Relabel { input, target, kind, steps: grid.steps };
+        let node = Node::Relabel { input: Box::new(input), target, kind, steps: grid.steps };
         Ok(Node::Unique { input: Box::new(node), merge: true, steps: grid.steps })
     }
 

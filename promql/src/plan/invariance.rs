@@ -21,7 +21,7 @@ fn depends_on_time(name: &str) -> bool {
 }
 
 /// (is the same at every step, is worth evaluating once).
-pub(crate) fn of(expr: &Expr) -> (bool, bool) {
+pub(super) fn of(expr: &Expr) -> (bool, bool) {
     match expr {
         Expr::VectorSelector(v) => (v.at.is_some(), v.at.is_some()),
         Expr::MatrixSelector(m) => (m.selector.at.is_some(), false),

@@ -8,12 +8,13 @@ mod aggregate;
 mod binary;
 mod call;
 mod duration;
-pub(crate) mod invariance;
+mod invariance;
 mod node;
 mod physical;
 mod push;
 mod scalar;
 mod selector;
+mod sorts;
 mod steps;
 mod subquery;
 

@@ -4,6 +4,7 @@ use model::{Matcher, TimeRange};
 use proto::LabelsWanted;
 
 use crate::ast::{AggregateOp, BinaryOp, PosRange, VectorMatching};
+use crate::engine::QueryError;
 use crate::exec::{
     Grid, GroupKey, HistogramCallKind, InstantMode, MapKind, NameAction, RelabelKind, ScalarExpr, SortKey,
     WindowSpec,
@@ -161,9 +162,21 @@ pub(crate) enum Node {
         metric: Option<String>,
         names_fixed: bool,
     },
+    /// Nothing, or a failure, once `after` has been evaluated.
+    Nothing {
+        after: Vec<Node>,
+        error: Option<QueryError>,
+        steps: usize,
+    },
 }
 
 impl Node {
+    /// A failure that is met when the node is evaluated: not where there are no steps, and not before what is
+    /// evaluated earlier has failed.
+    pub(crate) fn failing(after: Vec<Node>, error: QueryError, steps: usize) -> Self {
+        Node::Nothing { after, error: (steps > 0).then_some(error), steps }
+    }
+
     /// Whether series stay different when their name is dropped.
     pub(crate) fn names_fixed(&self, selectors: &[SelectorSpec]) -> bool {
         let keyed = |key: &GroupKey| match key {
@@ -192,7 +205,7 @@ impl Node {
             }
             Node::Histogram { delayed_names, .. } => !delayed_names,
             Node::Fragment { names_fixed, .. } | Node::MergeStates { names_fixed, .. } => *names_fixed,
-            Node::Absent { .. } | Node::FromScalar { .. } => true,
+            Node::Absent { .. } | Node::FromScalar { .. } | Node::Nothing { .. } => true,
             Node::Relabel { .. } | Node::Binary { .. } | Node::Info(_) => false,
         }
     }

@@ -11,7 +11,7 @@ use proto::{Fragment, RunFragment, Selection, Source};
 use super::{Node, ScalarArgs, SelectorSpec};
 use crate::exec::{
     Absent, AtPlace, Binary, Combine, Final, FromScalar, Gather, HistogramCall, Info, InstantSelect, Leaf,
-    Map, Operator, OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Remote, Repeat, Sort,
+    Map, Nothing, Operator, OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Remote, Repeat, Sort,
     SubqueryWindow, Union, Unique, series_schema, state_schema,
 };
 use model::TenantId;
@@ -272,6 +272,10 @@ impl Builder<'_> {
                 let children = self.scalar_children(&mut scalar);
                 let scalar = scalar.exprs.swap_remove(0);
                 self.operator(FromScalar { scalar, grid, function }, children, grid.steps, 1)
+            }
+            Node::Nothing { after, error, steps } => {
+                let children = after.into_iter().map(|node| self.single(node)).collect();
+                self.operator(Nothing { error }, children, steps, 1)
             }
             Node::Info(info) => {
                 let input = self.single(*info.input);

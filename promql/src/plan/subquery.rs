@@ -16,6 +16,12 @@ pub(crate) struct PlannedSubquery {
     pub pinned: Option<i64>,
 }
 
+/// The first multiple of the step after `open`, where a left-open window begins.
+pub(super) fn first_point(open: i64, step: i64) -> i64 {
+    let start = step * (open / step);
+    if start <= open { start + step } else { start }
+}
+
 impl Planner<'_> {
     /// The inner query for windows at the points of `grid`.
     pub(crate) fn subquery(
@@ -26,20 +32,11 @@ impl Planner<'_> {
     ) -> Result<PlannedSubquery, QueryError> {
         let offset = self.duration_ms(&subquery.offset, true)?;
         let range = self.duration_ms(&subquery.range, false)?;
-        let step = if subquery.step.is_unset() {
-            self.options.default_subquery_step_ms
-        } else {
-            self.duration_ms(&subquery.step, false)?
-        };
-        let step = step.max(1);
+        let step = self.subquery_step(subquery)?;
         let pinned = self.pinned(subquery.at);
         let first = pinned.unwrap_or(grid.start) - offset;
         let last = pinned.unwrap_or_else(|| grid.last()) - offset;
-        // the first multiple of the step inside the left-open window
-        let mut start = step * ((first - range) / step);
-        if start <= first - range {
-            start += step;
-        }
+        let start = first_point(first - range, step);
         let inner = self.grid(start, last, step)?;
         // the samples of inner queries count as the points of the outer windows
         let outer_count =
@@ -52,6 +49,16 @@ impl Planner<'_> {
         };
         self.count_times = outer_count;
         Ok(PlannedSubquery { input, inner, range, offset, pinned })
+    }
+
+    /// Milliseconds between its points; above 0.
+    pub(super) fn subquery_step(&self, subquery: &Subquery) -> Result<i64, QueryError> {
+        let step = if subquery.step.is_unset() {
+            self.options.default_subquery_step_ms
+        } else {
+            self.duration_ms(&subquery.step, false)?
+        };
+        Ok(step.max(1))
     }
 
     fn inner_vector(&mut self, expr: &crate::ast::Expr, grid: Grid) -> Result<Node, QueryError> {

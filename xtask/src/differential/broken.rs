@@ -357,29 +357,29 @@ const ILL_TYPED: &[&str] = &[
 
 /// A query that probably fails.
 pub(super) fn broken(grammar: &mut Grammar<'_>) -> String {
-    if grammar.random.chance(0.5) {
-        let form = grammar.random.pick(ILL_TYPED);
+    if grammar.random().chance(0.5) {
+        let form = grammar.random().pick(ILL_TYPED);
         return filled(grammar, form);
     }
     let mut text: Vec<char> = grammar.query().chars().collect();
-    for _ in 0..grammar.random.between(1, 3) {
-        let at = grammar.random.index(text.len() + 1);
-        match grammar.random.below(5) {
+    for _ in 0..grammar.random().between(1, 3) {
+        let at = grammar.random().index(text.len() + 1);
+        match grammar.random().below(5) {
             0 if at < text.len() => {
                 text.remove(at);
             }
             1 => {
-                let until = (at + grammar.random.index(8)).min(text.len());
+                let until = (at + grammar.random().index(8)).min(text.len());
                 text.drain(at..until);
             }
             2 => text.truncate(at.max(1)),
             3 if !text.is_empty() => {
-                let from = grammar.random.index(text.len());
+                let from = grammar.random().index(text.len());
                 let to = at.min(text.len() - 1);
                 text.swap(from, to);
             }
             _ => {
-                let piece: Vec<char> = grammar.random.pick(PIECES).chars().collect();
+                let piece: Vec<char> = grammar.random().pick(PIECES).chars().collect();
                 text.splice(at..at, piece);
             }
         }
@@ -404,7 +404,7 @@ fn filled(grammar: &mut Grammar<'_>, form: &str) -> String {
         }
         match c {
             'V' => {
-                out += grammar.random.pick(&[
+                out += grammar.random().pick(&[
                     "up",
                     "weight{job=\"api\"}",
                     "sum(up)",
@@ -413,9 +413,9 @@ fn filled(grammar: &mut Grammar<'_>, form: &str) -> String {
                 ])
             }
             'M' => {
-                out += grammar.random.pick(&["up[5m]", "rate(up[1m])[5m:1m]", "{job=\"api\",le=\"1\"}[1m]"])
+                out += grammar.random().pick(&["up[5m]", "rate(up[1m])[5m:1m]", "{job=\"api\",le=\"1\"}[1m]"])
             }
-            'S' => out += grammar.random.pick(&["1", "time()", "scalar(up)", "(2 + 3)"]),
+            'S' => out += grammar.random().pick(&["1", "time()", "scalar(up)", "(2 + 3)"]),
             other => out.push(*other),
         }
     }

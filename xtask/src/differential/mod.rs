@@ -204,9 +204,11 @@ fn one(
         tally.with_data += u64::from(data.as_array().is_some_and(|series| !series.is_empty()));
         return;
     };
-    // The peer's time or samples ran out: nothing to compare with.
+    // The peer's time or samples ran out, or it tripped over itself: nothing to compare with.
+    let error = b.body["error"].as_str().unwrap_or("");
     if b.body["errorType"] == "timeout"
-        || b.body["error"].as_str().is_some_and(|e| e.contains("too many samples"))
+        || error.contains("too many samples")
+        || error.contains("runtime error")
     {
         tally.timed_out += 1;
         return;
@@ -226,7 +228,7 @@ fn one(
 }
 
 /// Whether the peer itself answers now this, now that (what it takes from a hash map comes in any order), and ours is
-/// one of its answers. Of duplicate series any two may be named.
+/// one of its answers. Of duplicate series any two may be named, and of equal values any may be chosen.
 fn peer_varies(question: &Question, ours: &Reply, first: &Reply, theirs: &Client, dialect: Dialect) -> bool {
     let (path, form) = question.request();
     let mut varied = false;
@@ -242,7 +244,9 @@ fn peer_varies(question: &Question, ours: &Reply, first: &Reply, theirs: &Client
         text.starts_with("found duplicate series for the match group")
             .then(|| text.contains("on the right hand-side"))
     };
-    varied && duplicates(ours).is_some() && duplicates(ours) == duplicates(first)
+    let same_fault = duplicates(ours).is_some() && duplicates(ours) == duplicates(first);
+    let chooses = ["topk", "bottomk", "limitk"].iter().any(|op| question.query.contains(op));
+    varied && (same_fault || chooses)
 }
 
 fn summary(tally: &Tally, asked: u64) -> Result<String> {
@@ -251,7 +255,7 @@ fn summary(tally: &Tally, asked: u64) -> Result<String> {
         "{:>8} same, of them {} with data, {} failing alike",
         tally.same, tally.with_data, tally.failing_alike
     );
-    println!("{:>8} beyond the peer's time or samples", tally.timed_out);
+    println!("{:>8} where the peer ran out of time or samples, or failed in itself", tally.timed_out);
     println!("{:>8} where the peer's own answers vary, ours among them", tally.varying);
     for (name, count) in &tally.explained {
         let reason = rules::RULES.iter().find(|rule| rule.name == *name).map_or("", |rule| rule.reason);

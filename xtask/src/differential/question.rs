@@ -41,10 +41,10 @@ impl Question {
             When::Range { start: start * 1000 + half, end: end * 1000 + half, step }
         };
         let is_broken = random.chance(0.12);
-        let mut grammar = Grammar { random: &mut random, dialect };
+        let mut grammar = Grammar::new(&mut random, dialect);
         let query = if is_broken {
             broken(&mut grammar)
-        } else if matches!(when, When::Instant(_)) && grammar.random.chance(0.06) {
+        } else if matches!(when, When::Instant(_)) && grammar.random().chance(0.06) {
             grammar.instant_only()
         } else {
             grammar.query()
