@@ -49,7 +49,7 @@ fn fragment() -> impl Strategy<Value = Fragment> {
             grid: (start, start + steps * step, step),
             query: (start, start, 0),
             lookback_ms: start,
-            features: vec!["promql-duration-expr".to_owned()],
+            features: vec!["promql-binop-fill-modifiers".to_owned()],
             count_times: big,
             stats_only: vec![(0, expr.len()), (expr.len() / 2, expr.len())],
             per_step_stats,

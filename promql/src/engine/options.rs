@@ -42,7 +42,6 @@ impl Features {
         let has = |name: &str| names.iter().any(|n| n.as_ref() == name);
         Features {
             experimental_functions: has("promql-experimental-functions"),
-            duration_expressions: has("promql-duration-expr"),
             extended_range_selectors: has("promql-extended-range-selectors"),
             fill_modifiers: has("promql-binop-fill-modifiers"),
             delayed_name_removal: has("promql-delayed-name-removal"),
@@ -55,7 +54,6 @@ impl Features {
     pub fn names(self) -> Vec<&'static str> {
         [
             (self.experimental_functions, "promql-experimental-functions"),
-            (self.duration_expressions, "promql-duration-expr"),
             (self.extended_range_selectors, "promql-extended-range-selectors"),
             (self.fill_modifiers, "promql-binop-fill-modifiers"),
             (self.delayed_name_removal, "promql-delayed-name-removal"),

@@ -440,69 +440,6 @@ impl Kept {
     }
 }
 
-/// The `count` greatest (or least) of `all`, best first. Which of equal ones stay, and in what order, is what
-/// Prometheus's heap leaves: it holds the worst on top, and a better one takes its place.
-fn best(all: &[(Place, f64)], count: usize, greatest: bool) -> Vec<(Place, f64)> {
-    let count = count.min(all.len());
-    if count == 0 {
-        return Vec::new();
-    }
-    let better = |a: f64, b: f64| if greatest { a > b } else { a < b };
-    // NaN is the worst, even of two
-    let is_less = |a: f64, b: f64| a.is_nan() || better(b, a);
-    let mut heap: Vec<(Place, f64)> = Vec::with_capacity(count);
-    for one in all {
-        if heap.len() < count {
-            heap.push(*one);
-            let mut child = heap.len() - 1;
-            while child > 0 {
-                let parent = (child - 1) / 2;
-                if !is_less(heap[child].1, heap[parent].1) {
-                    break;
-                }
-                heap.swap(child, parent);
-                child = parent;
-            }
-        } else if better(one.1, heap[0].1) || (heap[0].1.is_nan() && !one.1.is_nan()) {
-            heap[0] = *one;
-            let mut parent = 0;
-            loop {
-                let mut child = 2 * parent + 1;
-                if child >= heap.len() {
-                    break;
-                }
-                if child + 1 < heap.len() && is_less(heap[child + 1].1, heap[child].1) {
-                    child += 1;
-                }
-                if !is_less(heap[child].1, heap[parent].1) {
-                    break;
-                }
-                heap.swap(child, parent);
-                parent = child;
-            }
-        }
-    }
-    if heap.len() > 12 {
-        heap.sort_by(|a, b| match (a.1.is_nan(), b.1.is_nan()) {
-            (false, false) => {
-                let order = a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal);
-                if greatest { order.reverse() } else { order }
-            }
-            (a, b) => a.cmp(&b),
-        });
-        return heap;
-    }
-    // Go sorts what is short by insertion
-    for i in 1..heap.len() {
-        let mut at = i;
-        while at > 0 && is_less(heap[at - 1].1, heap[at].1) {
-            heap.swap(at, at - 1);
-            at -= 1;
-        }
-    }
-    heap
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -11,8 +11,8 @@ use proto::{Fragment, RunFragment, Selection, Source};
 use super::{Node, ScalarArgs, SelectorSpec};
 use crate::exec::{
     Absent, AtPlace, Binary, Combine, Final, FromScalar, Gather, HistogramCall, Info, InstantSelect, Leaf,
-    Map, Nothing, Operator, OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Remote, Repeat, Sort,
-    SubqueryWindow, Union, Unique, series_schema, state_schema,
+    Map, Nothing, Operator, OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Remote, Repeat,
+    Sort, SubqueryWindow, Union, Unique, series_schema, state_schema,
 };
 use model::TenantId;
 

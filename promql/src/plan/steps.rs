@@ -136,6 +136,7 @@ fn is_separable(node: &Node) -> bool {
     let scalars = |args: &ScalarArgs| args.vectors.iter().all(is_separable);
     match node {
         Node::Instant { .. } => true,
+        Node::Nothing { after, .. } => after.iter().all(is_separable),
         Node::Range { params, .. } => scalars(params),
         Node::Subquery { input, params, .. }
         | Node::Map { input, params, .. }

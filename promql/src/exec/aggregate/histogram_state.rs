@@ -57,7 +57,12 @@ impl HistogramState {
         } else {
             Some(Meeting { float_before: flags & FLOAT_BEFORE != 0, metric: get_name(from)? })
         };
-        Ok(HistogramState { mean: MeanState::get(from)?, float_first: flags & FLOAT_FIRST != 0, meeting, metric })
+        Ok(HistogramState {
+            mean: MeanState::get(from)?,
+            float_first: flags & FLOAT_FIRST != 0,
+            meeting,
+            metric,
+        })
     }
 }
 
