@@ -16,6 +16,7 @@ mod memory_source;
 mod plan;
 
 pub use annotations::Annotations;
+pub use ast::go_quote;
 pub use engine::{
     Answer, AnswerMemory, Engine, EngineOptions, Features, LocalFragments, MatrixSeries, MemoryLimits,
     MemoryUsage, QueryError, QueryLimit, QueryProgress, QueryRequest, QueryStats, SampleValue, Value,
@@ -23,6 +24,6 @@ pub use engine::{
 };
 pub use engine_target::EngineTarget;
 pub use functions::fuzz_window_state;
-pub use histogram::fuzz_histogram_wire;
+pub use histogram::{fuzz_histogram_wire, to_text as histogram_text};
 pub use memory_source::MemorySource;
 pub use plan::{Reach, Rewrite, Rewrites};

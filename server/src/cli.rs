@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Look at the blocks in a bucket.
     #[command(subcommand)]
     Blocks(BlocksCommand),
+    /// Check rule files.
+    #[command(subcommand)]
+    Check(CheckCommand),
     /// Run test scripts.
     #[command(subcommand)]
     Test(TestCommand),
@@ -270,6 +273,36 @@ pub(crate) enum BlocksCommand {
     Ls(BucketArgs),
     /// Read every block whole and check it; exits with 0 when all are sound.
     Verify(BucketArgs),
+}
+
+/// Checks rule files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckCommand {
+    /// Check rule files as promtool does: faults end with exit code 1, lints, where they count, with 3.
+    Rules {
+        /// Lints, separated by commas: all, duplicate-rules, none.
+        #[arg(long, value_name = "LINTS", default_value = "duplicate-rules")]
+        lint: String,
+        /// Lints that find something end with exit code 3.
+        #[arg(long)]
+        lint_fatal: bool,
+        /// Let unknown fields pass.
+        #[arg(long)]
+        ignore_unknown_fields: bool,
+        #[command(flatten)]
+        features: FeatureArgs,
+        /// Rule files; standard input without any.
+        files: Vec<PathBuf>,
+    },
+}
+
+/// The parts of the language that are off unless named.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct FeatureArgs {
+    /// Features of Prometheus to turn on: promql-experimental-functions, promql-delayed-name-removal,
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers.
+    #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) names: Vec<String>,
 }
 
 /// Runs test scripts.

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Some(Command::Query(query)) => commands::query::run(&query),
         Some(Command::Promql(promql)) => commands::promql::run(&promql),
         Some(Command::Blocks(blocks)) => commands::blocks::run(&blocks),
+        Some(Command::Check(check)) => commands::check_rules::run(&check),
         Some(Command::Test(test)) => commands::test_promql::run(&test),
         Some(Command::Wal(wal)) => commands::wal::run(&wal),
     };

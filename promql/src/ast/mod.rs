@@ -24,10 +24,10 @@ pub use expr::{
 };
 pub use function::{Arity, Function};
 pub use function_table::{FUNCTIONS, find_function};
-pub use number_format::{format_duration_ms, format_float};
+pub use number_format::{format_duration_ms, format_float, go_quote};
 pub use ops::{AggregateOp, BinaryOp, UnaryOp};
 pub use pos::PosRange;
 pub use selector::{AtModifier, MatrixSelector, VectorSelector};
 pub use value_type::ValueType;
 
-pub(crate) use number_format::{go_quote, is_legacy_label_name};
+pub(crate) use number_format::is_legacy_label_name;

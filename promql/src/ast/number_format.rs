@@ -55,7 +55,7 @@ pub(crate) fn format_float_short(value: f64) -> String {
 }
 
 /// In double quotes with Go's escapes.
-pub(crate) fn go_quote(text: &str) -> String {
+pub fn go_quote(text: &str) -> String {
     go_quote_bytes(text.as_bytes())
 }
 

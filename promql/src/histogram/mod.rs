@@ -21,7 +21,7 @@ pub(crate) use mean::{MeanParts, MeanState};
 use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Span};
 pub(crate) use quantile::{fraction, quantile, variance};
 pub(crate) use reset::detect_reset;
-pub(crate) use text::to_text;
+pub use text::to_text;
 pub(crate) use trim::trim;
 pub use wire::fuzz_histogram_wire;
 pub(crate) use wire::{Cursor, Malformed, get_histogram, put_histogram};

@@ -17,7 +17,7 @@ fn bucket(out: &mut String, b: &Bounded, lower_inclusive: bool, upper_inclusive:
 }
 
 /// `{count:…, sum:…, (lower,upper]:count, …}`, empty buckets left out.
-pub(crate) fn to_text(h: &FloatHistogram) -> String {
+pub fn to_text(h: &FloatHistogram) -> String {
     let mut out = format!("{{count:{}, sum:{}", format_g(h.count), format_g(h.sum));
     for b in negative(h).iter().rev().filter(|b| b.count != 0.0) {
         bucket(&mut out, b, true, false);

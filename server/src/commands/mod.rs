@@ -1,6 +1,7 @@
 //! What the binary can do, one file a subcommand.
 
 pub(crate) mod blocks;
+pub(crate) mod check_rules;
 pub(crate) mod promql;
 pub(crate) mod query;
 pub(crate) mod serve;
