@@ -19,8 +19,8 @@ pub use annotations::Annotations;
 pub use ast::go_quote;
 pub use engine::{
     Answer, AnswerMemory, Engine, EngineOptions, Features, LocalFragments, MatrixSeries, MemoryLimits,
-    MemoryUsage, QueryError, QueryLimit, QueryProgress, QueryRequest, QueryStats, SampleValue, Value,
-    VectorSample,
+    MemoryUsage, QueryError, QueryLimit, QueryProgress, QueryRequest, QueryStats, SampleValue, StepSamples,
+    Value, VectorSample,
 };
 pub use engine_target::EngineTarget;
 pub use functions::fuzz_window_state;

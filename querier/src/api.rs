@@ -1,7 +1,7 @@
 //! What the HTTP API works with: the engine, the sources, limits and counters. One per server.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, StatusCode};
 use model::TenantId;
@@ -13,6 +13,7 @@ use crate::active::{ActiveQueries, ActiveQuery};
 use crate::admission::{Admission, Bounds};
 use crate::front::{Front, ResultCacheMetrics};
 use crate::metrics::{QueryMetrics, Recorder};
+use crate::query_log::QueryLog;
 use crate::status::StatusSource;
 
 /// What Prometheus allows.
@@ -107,6 +108,7 @@ pub struct Api {
     pub(crate) remote_reads: Admission,
     pub(crate) active: ActiveQueries,
     pub(crate) recorder: Recorder,
+    pub(crate) query_log: OnceLock<QueryLog>,
 }
 
 impl fmt::Debug for Api {
@@ -157,7 +159,15 @@ impl Api {
             limits,
             active: ActiveQueries::default(),
             recorder: Recorder::default(),
+            query_log: OnceLock::new(),
         })
+    }
+
+    /// Logs queries from now on; only the first log is used.
+    pub fn log_queries(&self, log: QueryLog) {
+        if self.query_log.set(log).is_err() {
+            tracing::warn!("queries are logged already");
+        }
     }
 
     /// The counters now.
@@ -167,6 +177,7 @@ impl Api {
             metrics.limited.entry(limit).or_default();
         }
         metrics.memory = self.engine.memory();
+        (metrics.logged, metrics.log_lost) = self.query_log.get().map_or((0, 0), QueryLog::counts);
         metrics.active = self.active.count();
         metrics.waiting = self.queries.waiting();
         let refused = self.queries.refused();

@@ -48,6 +48,10 @@ pub struct QueryMetrics {
     pub limited: BTreeMap<QueryLimit, u64>,
     /// Queries ended by somebody who was asked to.
     pub killed: u64,
+    /// Lines of the query log that were written.
+    pub logged: u64,
+    /// Lines of it that could not be.
+    pub log_lost: u64,
     /// Queries under way.
     pub active: usize,
     /// Queries that wait.

@@ -7,7 +7,7 @@ use flight::{RemoteNode, Traffic};
 use model::TenantId;
 use promql::{Engine, EngineOptions, Features, Rewrite, Rewrites};
 use proto::Source;
-use querier::{Api, ApiConfig, ApiLimits, SpreadSource};
+use querier::{Api, ApiConfig, ApiLimits, QueryLog, SpreadSource};
 use runtime::{Runtime, Shutdown, Task};
 
 use crate::config::Config;
@@ -97,6 +97,12 @@ impl Node {
             },
         });
 
+        if let Some(path) = &config.query_log_file {
+            let log = QueryLog::start(&runtime, path, config.query_log_max_bytes).with_context(|| {
+                format!("cannot open the query log `{}` (--query.log-file)", path.display())
+            })?;
+            api.log_queries(log);
+        }
         let metrics = Metrics::new();
         metrics.read_from(readings::of_every_node(&runtime, &api, &traffic, start_ms));
         let mut tasks = Vec::new();

@@ -317,6 +317,8 @@ fn of_querier(api: &Api) -> Vec<Reading> {
             m.limited.iter().map(|(limit, count)| (limit.name().to_owned(), *count)),
         ),
         Reading::counter("querier_killed", "Queries ended through the API.", m.killed),
+        Reading::counter("querier_logged", "Lines of the query log written.", m.logged),
+        Reading::counter("querier_log_lost", "Lines of the query log lost.", m.log_lost),
         Reading::gauge("querier_active_queries", "Queries under way.", m.active as u64),
         Reading::gauge("querier_waiting_queries", "Queries that wait.", m.waiting as u64),
         Reading::counter(

@@ -62,15 +62,28 @@ pub enum Value {
     Matrix(Vec<MatrixSeries>),
 }
 
+/// Samples of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepSamples {
+    /// The step's time.
+    pub t: TimestampMs,
+    /// Samples looked at.
+    pub samples: u64,
+    /// Without those that the step before looked at too.
+    pub samples_read: u64,
+}
+
 /// What a query cost.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct QueryStats {
     /// Samples that were looked at, as Prometheus counts them.
     pub samples_total: u64,
+    /// The same, but what windows of a series share is counted once, as Prometheus counts what it reads.
+    pub samples_read: u64,
     /// Most samples held at a time.
     pub samples_peak: u64,
-    /// `samples_total` per step: (time, samples). Only when asked for.
-    pub samples_per_step: Option<Vec<(TimestampMs, u64)>>,
+    /// Both per step. Only when asked for.
+    pub samples_per_step: Option<Vec<StepSamples>>,
     /// Series read from the source.
     pub series: u64,
     /// Most bytes held at a time, of those a budget counts.

@@ -108,7 +108,13 @@ fn end_of(query: &QueryContext, text_offset: usize) -> FragmentEnd {
         notes: query.notes(text_offset),
         warnings: query.warnings(),
         samples_total: query.samples.total(),
-        samples_per_step: query.samples.per_step().unwrap_or_default(),
+        samples_per_step: query
+            .samples
+            .per_step()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|step| step.0)
+            .collect(),
         samples_peak: query.samples.peak(),
         series: query.series(),
     }

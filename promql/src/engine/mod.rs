@@ -15,7 +15,9 @@ mod run;
 use std::fmt;
 use std::sync::Arc;
 
-pub use answer::{Answer, AnswerMemory, MatrixSeries, QueryStats, SampleValue, Value, VectorSample};
+pub use answer::{
+    Answer, AnswerMemory, MatrixSeries, QueryStats, SampleValue, StepSamples, Value, VectorSample,
+};
 use datafusion_execution::TaskContext;
 use datafusion_execution::config::SessionConfig;
 use datafusion_execution::runtime_env::RuntimeEnv;

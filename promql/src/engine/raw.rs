@@ -88,7 +88,8 @@ pub(super) async fn matrix(
                 floats = ts.into_iter().zip(vs).collect();
             }
             let size = floats.len() + histograms.iter().map(|(_, h)| sample_size(h)).sum::<usize>();
-            query.samples.looked_at(size as u64);
+            query.samples.looked_at(size as u64, size as u64, 1);
+            query.samples.looked_at_steps(1, 1, |_| (size as u64, size as u64));
             query.samples.hold(size)?;
             if size > 0 {
                 let labels = selection.series()[series].labels.clone();

@@ -8,7 +8,7 @@ use datafusion_physical_plan::{ExecutionPlan, displayable};
 use futures::{StreamExt, TryStreamExt};
 use proto::Source;
 
-use super::{Answer, Engine, MatrixSeries, QueryError, QueryRequest, QueryStats, Value, finish, raw};
+use super::{Answer, Engine, MatrixSeries, QueryError, QueryRequest, QueryStats, StepSamples, Value, finish, raw};
 use crate::annotations::Annotation;
 use crate::ast::{Expr, PosRange, ValueType};
 use crate::exec::{Grid, QueryContext, SeriesBatch, compute, from_plan_error};
@@ -200,10 +200,12 @@ impl Run<'_> {
         stats.series = query.series();
         stats.samples_total = query.samples.total();
         stats.samples_peak = query.samples.peak();
-        stats.samples_per_step = query
-            .samples
-            .per_step()
-            .map(|counts| counts.into_iter().enumerate().map(|(step, n)| (grid.at(step), n)).collect());
+        stats.samples_read = query.samples.read();
+        stats.samples_per_step = query.samples.per_step().map(|counts| {
+            let of =
+                |(step, (samples, samples_read))| StepSamples { t: grid.at(step), samples, samples_read };
+            counts.into_iter().enumerate().map(of).collect()
+        });
         stats.eval_time = began.elapsed().saturating_sub(stats.prepare_time + stats.select_time);
         stats.memory_peak = query.memory.peak() as u64;
         let memory = query.take_answer_memory();

@@ -227,8 +227,10 @@ pub(crate) struct SampleMeter {
     held: AtomicUsize,
     peak: AtomicUsize,
     total: AtomicU64,
-    /// Samples looked at per step of the query, when asked for.
-    per_step: Option<Mutex<Vec<u64>>>,
+    /// Without those that a window shares with the one before.
+    read: AtomicU64,
+    /// Samples looked at and samples read per step of the query, when asked for.
+    per_step: Option<Mutex<Vec<(u64, u64)>>>,
 }
 
 impl SampleMeter {
@@ -244,39 +246,46 @@ impl SampleMeter {
         self.held.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// Looked at `count` samples.
-    pub(crate) fn looked_at(&self, count: u64) {
-        self.total.fetch_add(count, Ordering::Relaxed);
+    /// Looked at `count` samples for each of `times` steps, of which `read` were read for it.
+    pub(crate) fn looked_at(&self, count: u64, read: u64, times: u64) {
+        self.total.fetch_add(count * times, Ordering::Relaxed);
+        self.read.fetch_add(read * times.min(1), Ordering::Relaxed);
     }
 
     /// Counts per step from now on.
     fn count_steps(&mut self, steps: usize) {
-        self.per_step = Some(Mutex::new(vec![0; steps]));
+        self.per_step = Some(Mutex::new(vec![(0, 0); steps]));
     }
 
-    /// Looked at so many samples at each step of an expression that counts `times` times. An expression of one step
-    /// whose values are repeated counts at every step.
-    pub(crate) fn looked_at_steps(&self, steps: usize, times: u64, of: impl Fn(usize) -> u64) {
+    /// Looked at, and read, so many samples at each step of an expression that counts `times` times. An expression of
+    /// one step whose values are repeated counts at every step, and is read for the first.
+    pub(crate) fn looked_at_steps(&self, steps: usize, times: u64, of: impl Fn(usize) -> (u64, u64)) {
         let Some(per_step) = self.per_step.as_ref().filter(|_| times > 0) else { return };
         let mut counts = per_step.lock();
         let is_repeated = steps == 1;
         for (step, count) in counts.iter_mut().enumerate() {
-            if is_repeated {
-                *count += of(0);
-            } else if step < steps {
-                *count += of(step);
+            if step >= steps && !is_repeated {
+                break;
             }
+            let (looked_at, read) = of(if is_repeated { 0 } else { step });
+            count.0 += looked_at;
+            count.1 += if is_repeated && step > 0 { 0 } else { read };
         }
     }
 
-    /// What was counted per step.
-    pub(crate) fn per_step(&self) -> Option<Vec<u64>> {
+    /// What was looked at and read per step.
+    pub(crate) fn per_step(&self) -> Option<Vec<(u64, u64)>> {
         self.per_step.as_ref().map(|counts| counts.lock().clone())
     }
 
     /// Most samples held at a time.
     pub(crate) fn peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed) as u64
+    }
+
+    /// All samples read.
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// All samples looked at.

@@ -140,9 +140,12 @@ impl InstantSelect {
                 }
             }
         }
-        query.samples.looked_at(looked_at * self.count_times);
+        query.samples.looked_at(looked_at, looked_at, self.count_times);
         let batch = out.finish();
-        query.samples.looked_at_steps(steps, self.count_times, |step| batch.samples_at(step) as u64);
+        query.samples.looked_at_steps(steps, self.count_times, |step| {
+            let samples = batch.samples_at(step) as u64;
+            (samples, samples)
+        });
         Ok(batch)
     }
 

@@ -81,8 +81,12 @@ fn take_end(end: FragmentEnd, steps: usize, count_times: u64, query: &QueryConte
     for warning in end.warnings {
         query.warn(warning);
     }
-    query.samples.looked_at(end.samples_total);
+    // what it read to look at them it does not tell
+    query.samples.looked_at(end.samples_total, end.samples_total, 1);
     let per_step = &end.samples_per_step;
-    query.samples.looked_at_steps(steps, count_times, |i| per_step.get(i).copied().unwrap_or(0));
+    query.samples.looked_at_steps(steps, count_times, |i| {
+        let samples = per_step.get(i).copied().unwrap_or(0);
+        (samples, samples)
+    });
     query.read_series(end.series);
 }

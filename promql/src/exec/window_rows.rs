@@ -65,6 +65,8 @@ struct Shared {
     bounds: Bounds,
     terms: RateTerms,
     work: u64,
+    /// Samples in any window.
+    read: u64,
 }
 
 /// Evaluates rows; made once per batch.
@@ -80,6 +82,7 @@ pub(crate) struct WindowRows<'a> {
     labels: Vec<u8>,
     noted_non_counter: bool,
     looked_at: u64,
+    read: u64,
 }
 
 impl<'a> WindowRows<'a> {
@@ -95,6 +98,7 @@ impl<'a> WindowRows<'a> {
             labels: Vec::new(),
             noted_non_counter: false,
             looked_at: 0,
+            read: 0,
         }
     }
 
@@ -137,6 +141,7 @@ impl<'a> WindowRows<'a> {
             let ends = (0..spec.grid.steps).map(|step| spec.end(step));
             shared.bounds.compute(row.ts, ends.clone(), spec.range);
             shared.work = shared.bounds.work();
+            shared.read = (0..spec.grid.steps).map(|step| shared.bounds.new_at(step)).sum();
             let per_second = spec.function == WindowFunction::Rate;
             if per_second || matches!(spec.function, WindowFunction::Increase | WindowFunction::Delta) {
                 shared.terms.compute(row.ts, &shared.bounds, ends, spec.range, per_second);
@@ -154,8 +159,9 @@ impl<'a> WindowRows<'a> {
             }
         };
         self.looked_at += shared.work;
+        self.read += shared.read;
         let bounds = &shared.bounds;
-        let count = |step: usize| u64::from(bounds.hi[step] - bounds.lo[step]);
+        let count = |step: usize| (u64::from(bounds.hi[step] - bounds.lo[step]), bounds.new_at(step));
         self.query.samples.looked_at_steps(spec.grid.steps, spec.count_times, count);
         let plan = SlidePlan {
             bounds: &shared.bounds,
@@ -277,9 +283,17 @@ impl<'a> WindowRows<'a> {
         }
         let size = |step: usize| {
             let (floats, histograms) = &windows[step];
-            floats.len() as u64 + sizes[histograms.end] - sizes[histograms.start]
+            let all = floats.len() as u64 + sizes[histograms.end] - sizes[histograms.start];
+            let before = step.checked_sub(1).map_or((0, 0), |i| (windows[i].0.end, windows[i].1.end));
+            let known = before.1.clamp(histograms.start, histograms.end);
+            let new = floats.end - before.0.clamp(floats.start, floats.end);
+            (all, new as u64 + sizes[histograms.end] - sizes[known])
         };
-        self.looked_at += (0..windows.len()).map(size).sum::<u64>();
+        for step in 0..windows.len() {
+            let (all, new) = size(step);
+            self.looked_at += all;
+            self.read += new;
+        }
         self.query.samples.looked_at_steps(windows.len(), self.spec.count_times, size);
     }
 
@@ -315,7 +329,7 @@ impl<'a> WindowRows<'a> {
 
 impl Drop for WindowRows<'_> {
     fn drop(&mut self) {
-        self.query.samples.looked_at(self.looked_at * self.spec.count_times);
+        self.query.samples.looked_at(self.looked_at, self.read, self.spec.count_times);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{ErrorKind, Labels, TenantId};
 use promql::{
     Answer, Engine, EngineOptions, Features, MatrixSeries, MemoryLimits, MemorySource, QueryError,
-    QueryRequest, SampleValue, Value,
+    QueryRequest, SampleValue, StepSamples, Value,
 };
 use runtime::Runtime;
 
@@ -286,9 +286,17 @@ fn samples_are_counted_as_prometheus_counts_them() {
         let answer = engine.range(source.clone(), request, 10 * MINUTE, 12 * MINUTE, MINUTE);
         runtime.block_on(answer).unwrap().stats.samples_per_step.unwrap()
     };
-    let at =
-        |counts: [u64; 3]| vec![(10 * MINUTE, counts[0]), (11 * MINUTE, counts[1]), (12 * MINUTE, counts[2])];
-    assert_eq!(per_step("m"), at([1, 1, 1]));
-    assert_eq!(per_step("rate(m[5m]) + m @ 600"), at([6, 6, 6]));
-    assert_eq!(per_step("deriv(m[5m])"), at([5, 5, 5]));
+    let at = |samples: [u64; 3], read: [u64; 3]| {
+        let step = |i: usize| StepSamples {
+            t: (10 + i as i64) * MINUTE,
+            samples: samples[i],
+            samples_read: read[i],
+        };
+        (0..3).map(step).collect::<Vec<_>>()
+    };
+    assert_eq!(per_step("m"), at([1, 1, 1], [1, 1, 1]));
+    // windows share all but one sample; a pinned one is read for the first step
+    assert_eq!(per_step("rate(m[5m]) + m @ 600"), at([6, 6, 6], [6, 1, 1]));
+    assert_eq!(per_step("deriv(m[5m])"), at([5, 5, 5], [5, 1, 1]));
+    assert_eq!(per_step("max_over_time(m[5m:1m])"), at([5, 5, 5], [5, 1, 1]));
 }

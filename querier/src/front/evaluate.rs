@@ -291,6 +291,7 @@ fn count((first, last): Ends, step: i64) -> u64 {
 
 fn add(all: &mut QueryStats, one: &QueryStats) {
     all.samples_total += one.samples_total;
+    all.samples_read += one.samples_read;
     all.samples_peak = all.samples_peak.max(one.samples_peak);
     all.series += one.series;
     all.prepare_time += one.prepare_time;

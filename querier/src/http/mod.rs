@@ -8,18 +8,21 @@ mod active;
 mod federate;
 mod form;
 mod listing;
+mod log;
 mod query;
 mod reply;
 mod rules;
+mod stats;
 mod status;
 mod time;
 mod tree;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::routing::{MethodRouter, delete, get, post};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -43,12 +46,39 @@ pub(crate) struct Call {
     pub(crate) form: Form,
     pub(crate) path: String,
     pub(crate) since: Moment,
-    /// The dashboard a query comes from, as Grafana tells it; for the log.
-    pub(crate) dashboard: String,
+    /// Who sent it; for the log.
+    pub(crate) caller: Caller,
     /// `Accept`.
     pub(crate) accept: String,
     /// The client wants an answer for which nothing kept was used.
     pub(crate) no_cache: bool,
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller {
+    /// Empty where the server does not tell.
+    pub(crate) client_ip: String,
+    pub(crate) method: String,
+    /// The dashboard and the panel a query comes from, as Grafana tells them.
+    pub(crate) dashboard: String,
+    pub(crate) panel: String,
+}
+
+impl Caller {
+    fn of(parts: &http::request::Parts) -> Self {
+        let header = |name: &str| -> String {
+            let text = parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
+            text.chars().take(DASHBOARD_CHARS_MAX).collect()
+        };
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Caller {
+            client_ip: address.map_or_else(String::new, |info| info.0.ip().to_string()),
+            method: parts.method.to_string(),
+            dashboard: header("x-dashboard-uid"),
+            panel: header("x-panel-id"),
+        }
+    }
 }
 
 /// Which base path a request came in by.
@@ -209,12 +239,11 @@ async fn open(api: &Api, request: Request, since: Moment) -> Result<Call, Result
         false => Bytes::new(),
     };
     let form = Form::parse(&posted, parts.uri.query().unwrap_or(""));
-    let dashboard = parts.headers.get("x-dashboard-uid").and_then(|v| v.to_str().ok()).unwrap_or("");
-    let dashboard = dashboard.chars().take(DASHBOARD_CHARS_MAX).collect();
+    let caller = Caller::of(&parts);
     let no_cache = refuses_cache(&parts.headers) || matches!(form.get("nocache"), "1" | "true");
     let accept =
         parts.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
-    Ok(Call { tenant, form, path: parts.uri.path().to_owned(), since, dashboard, accept, no_cache })
+    Ok(Call { tenant, form, path: parts.uri.path().to_owned(), since, caller, accept, no_cache })
 }
 
 /// `Cache-Control: no-store` or `no-cache`.

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use promql::{QueryLimit, QueryStats, Value};
+use promql::{QueryLimit, Value};
 
+use super::log::Logged;
 use super::reply::shown;
+use super::stats::write_stats;
 use super::time::{Time, parse_duration, parse_limit, parse_time, parse_time_parameter, quote};
 use super::tree::tree_json;
 use super::{Call, Reply};
 use crate::api::POINTS_MAX;
-use crate::front::{Asked, Flight, Times};
-use crate::json::{AnswerWriter, Tail, write_float, write_seconds, write_string};
+use crate::front::{Answered, Asked, Flight, Times};
+use crate::json::{AnswerWriter, Tail, write_string};
 use crate::{Api, ApiError, language};
 
 /// Answers with more samples than this are written on the CPU pool.
@@ -87,64 +89,24 @@ async fn run(
     options: Options,
 ) -> Result<Reply, ApiError> {
     let expr = call.form.get("query");
-    let allowed = api.engine.options().timeout;
     // before the queue: who sends nonsense need not wait to learn it
     language::parse(expr, api.engine.options().features).map_err(|e| ApiError::parameter("query", e))?;
-    let timeout = match options.timeout {
-        Some(nanos) if nanos <= 0 => {
-            return Err(ApiError::Timeout("query timed out in query execution".to_owned()));
-        }
-        Some(nanos) => allowed.min(Duration::from_nanos(nanos.unsigned_abs())),
-        None => allowed,
-    };
-    let came = (call.since, api.runtime.now_ms());
-    let (listed, killed) = api.active.add(&call.tenant, endpoint, expr, times, came);
-    let asked = Asked {
-        tenant: call.tenant.clone(),
-        expr: Arc::from(expr),
-        times,
-        lookback_ms: options.lookback_ms,
-        timeout,
-        series_max: api.limits.series_max,
-        per_step_stats: options.stats == "all",
-        may_keep: options.stats.is_empty() && !call.no_cache,
-    };
+    let mut logged = Logged::begin(&api, call, times);
     let began = api.runtime.monotonic();
-    let watch = |flight: &Arc<Flight>| listed.evaluated_by(flight);
-    let answered = tokio::select! { biased;
-        () = killed.wait() => {
-            api.recorder.killed();
-            let stage = if listed.is_waiting() { "query queue" } else { "expression evaluation" };
-            Err(ApiError::Canceled(format!("query was canceled in {stage}")))
+    let answered = evaluate(&api, call, endpoint, times, &options).await.inspect_err(|error| {
+        if let Some(logged) = &mut logged {
+            logged.failed(error);
         }
-        answered = api.front.answer((api.source)(&call.tenant), asked, &watch) => answered,
-    };
-    let answered = answered.map_err(|error| match error {
-        ApiError::Timeout(text) if timeout < allowed => {
-            ApiError::Timeout(format!("{text}: the parameter `timeout` is {}", seconds(timeout)))
-        }
-        ApiError::Timeout(text) => {
-            ApiError::Timeout(format!("{text}: the limit is {} (`query.timeout`)", seconds(timeout)))
-        }
-        other => other,
     })?;
     let (stats, waited) = (&answered.stats, answered.waited);
-    let (mut warnings, infos) = (answered.warnings.clone(), answered.infos.clone());
+    if let Some(logged) = &mut logged {
+        logged.answered(stats, waited);
+    }
     api.recorder.waited(waited);
     if answered.count() {
         api.recorder.answer(stats.samples_total, stats.series);
     }
-    tracing::debug!(
-        tenant = %call.tenant,
-        endpoint,
-        expr,
-        dashboard = call.dashboard,
-        samples = stats.samples_total,
-        series = stats.series,
-        seconds = began.elapsed().as_secs_f64(),
-        "query answered"
-    );
-
+    let (mut warnings, infos) = (answered.warnings.clone(), answered.infos.clone());
     let mut value = Arc::clone(&answered.value);
     if options.limit > 0 && truncate(&mut value, options.limit) {
         warnings.push(TRUNCATED.to_owned());
@@ -168,6 +130,54 @@ async fn run(
     let large = sample_count(&value) > SAMPLES_INLINE_MAX;
     let writer = AnswerWriter::new(value, tail);
     Ok(if large { api.runtime.cpu(move || Reply::streamed(writer)).await } else { Reply::streamed(writer) })
+}
+
+/// The answer, unless the query is ended before.
+async fn evaluate(
+    api: &Arc<Api>,
+    call: &Call,
+    endpoint: &'static str,
+    times: Times,
+    options: &Options,
+) -> Result<Arc<Answered>, ApiError> {
+    let (expr, allowed) = (call.form.get("query"), api.engine.options().timeout);
+    let timeout = match options.timeout {
+        Some(nanos) if nanos <= 0 => {
+            return Err(ApiError::Timeout("query timed out in query execution".to_owned()));
+        }
+        Some(nanos) => allowed.min(Duration::from_nanos(nanos.unsigned_abs())),
+        None => allowed,
+    };
+    let came = (call.since, api.runtime.now_ms());
+    let (listed, killed) = api.active.add(&call.tenant, endpoint, expr, times, came);
+    let asked = Asked {
+        tenant: call.tenant.clone(),
+        expr: Arc::from(expr),
+        times,
+        lookback_ms: options.lookback_ms,
+        timeout,
+        series_max: api.limits.series_max,
+        per_step_stats: options.stats == "all",
+        may_keep: options.stats.is_empty() && !call.no_cache,
+    };
+    let watch = |flight: &Arc<Flight>| listed.evaluated_by(flight);
+    let answered = tokio::select! { biased;
+        () = killed.wait() => {
+            api.recorder.killed();
+            let stage = if listed.is_waiting() { "query queue" } else { "expression evaluation" };
+            Err(ApiError::Canceled(format!("query was canceled in {stage}")))
+        }
+        answered = api.front.answer((api.source)(&call.tenant), asked, &watch) => answered,
+    };
+    answered.map_err(|error| match error {
+        ApiError::Timeout(text) if timeout < allowed => {
+            ApiError::Timeout(format!("{text}: the parameter `timeout` is {}", seconds(timeout)))
+        }
+        ApiError::Timeout(text) => {
+            ApiError::Timeout(format!("{text}: the limit is {} (`query.timeout`)", seconds(timeout)))
+        }
+        other => other,
+    })
 }
 
 /// A time as settings are written.
@@ -208,44 +218,6 @@ fn sample_count(value: &Value) -> usize {
         // a histogram takes the room of many floats
         Value::Matrix(series) => series.iter().map(|s| s.floats.len() + 20 * s.histograms.len()).sum(),
     }
-}
-
-fn write_stats(out: &mut Vec<u8>, stats: &QueryStats, queue: Duration, total: Duration) {
-    let evaluated = stats.select_time + stats.eval_time;
-    let timings = [
-        ("evalTotalTime", stats.prepare_time + evaluated),
-        ("resultSortTime", Duration::ZERO),
-        ("queryPreparationTime", stats.prepare_time + stats.select_time),
-        ("innerEvalTime", stats.eval_time),
-        ("execQueueTime", queue),
-        ("execTotalTime", total),
-    ];
-    out.extend_from_slice(b"{\"timings\":{");
-    for (i, (name, time)) in timings.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        write_string(out, name);
-        out.push(b':');
-        write_float(out, time.as_secs_f64());
-    }
-    out.extend_from_slice(b"},\"samples\":{");
-    if let Some(steps) = &stats.samples_per_step {
-        out.extend_from_slice(b"\"totalQueryableSamplesPerStep\":[");
-        for (i, (t, samples)) in steps.iter().enumerate() {
-            out.extend_from_slice(if i == 0 { b"[" } else { b",[" });
-            write_seconds(out, *t);
-            out.push(b',');
-            out.extend_from_slice(samples.to_string().as_bytes());
-            out.push(b']');
-        }
-        out.extend_from_slice(b"],");
-    }
-    let numbers = format!(
-        "\"totalQueryableSamples\":{0},\"samplesRead\":{0},\"peakSamples\":{1}}}}}",
-        stats.samples_total, stats.samples_peak
-    );
-    out.extend_from_slice(numbers.as_bytes());
 }
 
 /// `format_query`: the query laid out.

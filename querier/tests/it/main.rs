@@ -23,6 +23,8 @@ mod prometheus;
 #[cfg(test)]
 mod queries;
 #[cfg(test)]
+mod query_log;
+#[cfg(test)]
 mod remote_read;
 #[cfg(test)]
 mod store;

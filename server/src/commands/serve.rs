@@ -3,6 +3,7 @@
 //! Order of the start: configuration, listener, recovery, roles, ready. Order of the end: no new requests,
 //! those under way finish, the log is closed.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -62,6 +63,7 @@ async fn serve(config: Config) -> Result<()> {
     });
     let stop = shutdown.clone();
     let server = runtime.spawn("http", async move {
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, app).with_graceful_shutdown(async move { stop.cancelled().await }).await
     });
 

@@ -225,6 +225,12 @@ impl Bounds {
         }
     }
 
+    /// Samples of a step's window that the window before does not hold.
+    pub(crate) fn new_at(&self, step: usize) -> u64 {
+        let before = step.checked_sub(1).map_or(0, |i| self.hi[i]);
+        u64::from(self.hi[step] - before.clamp(self.lo[step], self.hi[step]))
+    }
+
     /// Samples in all windows together.
     pub(crate) fn work(&self) -> u64 {
         self.lo.iter().zip(&self.hi).map(|(lo, hi)| u64::from(hi - lo)).sum()
