@@ -27,7 +27,7 @@ pub use remote_read::{
     ReadHints, ReadMatcher, ReadQuery, ReadRequest, ReadRequestError, decode_read_request, fuzz_read_request,
 };
 pub use select::{
-    LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection, SeriesExemplars, Source,
-    SourceError,
+    LabelsWanted, MetadataRequest, PartUse, SelectRequest, SelectedSeries, Selection, SeriesExemplars,
+    Source, SourceError, StoragePart,
 };
 pub use wire::WireError;

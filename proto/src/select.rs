@@ -115,6 +115,28 @@ impl SourceError {
     }
 }
 
+/// What a selection does with a part of storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartUse {
+    /// Series of it match.
+    Read,
+    /// Its times fit, but none of its series matches.
+    NoMatch,
+    /// It holds other times.
+    OtherTime,
+}
+
+/// A part of storage, such as a block, as a selection sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoragePart {
+    /// What it is, for people.
+    pub name: String,
+    /// What becomes of it.
+    pub used: PartUse,
+    /// Series of it that match.
+    pub series: usize,
+}
+
 /// Matching series, and their samples in pieces.
 #[async_trait]
 pub trait Selection: Send + Sync {
@@ -129,6 +151,11 @@ pub trait Selection: Send + Sync {
     /// `None`: cannot be told without reading. Cheap; asked once, where much may be read.
     fn bytes_estimate(&self) -> Option<usize> {
         None
+    }
+
+    /// Which parts of storage are read, and which do not have to be; for people who ask how a query is answered.
+    fn storage(&self) -> Vec<StoragePart> {
+        Vec::new()
     }
 
     /// What the user should be told beside the answer.

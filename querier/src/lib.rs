@@ -28,5 +28,5 @@ pub use http::{fuzz_form, fuzz_time, routes};
 pub use merge::{HeadsAndBlocks, MergedSource, SpreadSource};
 pub use metrics::{EndpointMetrics, QueryMetrics, SECONDS_BOUNDS};
 pub use query_log::QueryLog;
-pub use render::{Format, RenderError, Rendered, fuzz_render, render, render_listing};
+pub use render::{Format, RenderError, Rendered, fuzz_render, render, render_explanation, render_listing};
 pub use status::{BuildInfo, NameCount, RuntimeInfo, StatusSource, TsdbStatus, WalReplay};

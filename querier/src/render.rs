@@ -128,6 +128,35 @@ pub fn render(body: &[u8], format: Format) -> Result<Rendered, RenderError> {
 }
 
 #[derive(Deserialize)]
+struct Explained {
+    status: String,
+    data: Option<serde_json::Value>,
+    #[serde(rename = "errorType", default)]
+    error_type: String,
+    #[serde(default)]
+    error: String,
+}
+
+/// Renders the plan of a query: the tree as text, or as the API tells it.
+///
+/// # Errors
+/// When the server answered with an error, or with something else than a plan.
+pub fn render_explanation(body: &[u8], format: Format) -> Result<Rendered, RenderError> {
+    let explained: Explained =
+        serde_json::from_slice(body).map_err(|e| RenderError::Unreadable(e.to_string()))?;
+    if explained.status != "success" {
+        return Err(RenderError::Answered { error_type: explained.error_type, error: explained.error });
+    }
+    let data = explained.data.unwrap_or_default();
+    let text = match (format, data["text"].as_str()) {
+        (Format::Json, Some(_)) => format!("{data}\n"),
+        (Format::Promql, Some(text)) => text.to_owned(),
+        (_, None) => return Err(RenderError::Unreadable("it has no plan".to_owned())),
+    };
+    Ok(Rendered { text, notes: Vec::new() })
+}
+
+#[derive(Deserialize)]
 struct Listing {
     status: String,
     data: Option<Vec<Entry>>,

@@ -195,6 +195,30 @@ pub(crate) enum QueryCommand {
         #[command(flatten)]
         common: QueryArgs,
     },
+    /// Show how an expression is evaluated: operators, where they run, which blocks are read.
+    Explain {
+        /// Server, such as http://127.0.0.1:9009
+        server: String,
+        /// PromQL expression.
+        expr: String,
+        /// Run it, and show what every operator did.
+        #[arg(long)]
+        analyze: bool,
+        /// Evaluation time of an instant query: RFC 3339 or Unix seconds. [default: now]
+        #[arg(long, conflicts_with_all = ["start", "end", "step"])]
+        time: Option<String>,
+        /// Start of a range query: RFC 3339 or Unix seconds. [default: 5 minutes before the end]
+        #[arg(long)]
+        start: Option<String>,
+        /// End of a range query: RFC 3339 or Unix seconds. [default: now]
+        #[arg(long)]
+        end: Option<String>,
+        /// Step of a range query, as a duration. [default: 1/250 of the range, at least 1 s]
+        #[arg(long)]
+        step: Option<String>,
+        #[command(flatten)]
+        common: QueryArgs,
+    },
     /// List the series that match.
     Series {
         /// Server, such as http://127.0.0.1:9009

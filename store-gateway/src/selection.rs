@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use block::{BlockReader, BlockSelection};
+use block::{BlockMeta, BlockReader, BlockSelection};
 use futures::future::try_join_all;
 use model::{SampleBatch, TimeRange};
-use proto::{SelectedSeries, Selection, SourceError};
+use proto::{PartUse, SelectedSeries, Selection, SourceError, StoragePart};
 use runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -25,6 +25,30 @@ pub(crate) const PERMIT_BYTES: usize = 64 << 10;
 pub(crate) struct Found {
     pub(crate) reader: BlockReader,
     pub(crate) selection: BlockSelection,
+}
+
+/// A block, for people who ask what a selection reads.
+pub(crate) struct Told {
+    pub(crate) meta: Arc<BlockMeta>,
+    pub(crate) used: PartUse,
+    /// That match in it.
+    pub(crate) series: usize,
+}
+
+impl Told {
+    fn shown(&self) -> StoragePart {
+        let meta = &self.meta;
+        let name = format!("block {} of {}..{} s", meta.block, meta.start / 1000, meta.end / 1000);
+        StoragePart { name, used: self.used, series: self.series }
+    }
+}
+
+impl Found {
+    pub(crate) fn told(&self) -> Told {
+        let series = self.selection.rows().len();
+        let used = if series == 0 { PartUse::NoMatch } else { PartUse::Read };
+        Told { meta: Arc::clone(self.reader.meta()), used, series }
+    }
 }
 
 /// What all reads of a process share.
@@ -48,6 +72,7 @@ pub(crate) struct MergedSelection {
     /// whose series are these.
     pub(crate) parts: Vec<Vec<(u32, u32)>>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) storage: Vec<Told>,
     pub(crate) bounds: Arc<Bounds>,
     pub(crate) damage: Arc<Damage>,
 }
@@ -146,6 +171,10 @@ impl Selection for MergedSelection {
             (samples as f64 * part) as usize * SAMPLE_BYTES
         };
         Some(self.blocks.iter().map(of).sum())
+    }
+
+    fn storage(&self) -> Vec<StoragePart> {
+        self.storage.iter().map(Told::shown).collect()
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -11,16 +11,18 @@ use block::{
 use futures::{StreamExt, TryStreamExt};
 use model::{BlockId, Exemplar, Labels, Matcher, Metadata, SeriesId, TenantId, TimeRange, TimestampMs};
 use proto::{
-    DataChanges, DataVersion, LabelsWanted, MetadataRequest, SelectRequest, SelectedSeries, Selection,
-    SeriesExemplars, Source, SourceError,
+    DataChanges, DataVersion, LabelsWanted, MetadataRequest, PartUse, SelectRequest, SelectedSeries,
+    Selection, SeriesExemplars, Source, SourceError,
 };
 use runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::changes::SeenCatalogs;
 use crate::damage::{Damage, DamagedBlock, source_error};
-use crate::selection::{Bounds, Found, MergedSelection, PERMIT_BYTES};
+use crate::selection::{Bounds, Found, MergedSelection, PERMIT_BYTES, Told};
 
+/// Blocks of each kind that are told of when it is asked what a selection reads.
+const PARTS_TOLD_MAX: usize = 1000;
 /// Blocks whose metadata is looked at, newest first.
 const METADATA_BLOCKS_MAX: usize = 64;
 
@@ -114,6 +116,8 @@ impl BlockSource {
             }
         };
         let (mut blocks, warnings) = self.ask(&request.tenant, range, except, ask).await?;
+        let mut storage = self.other_times(&request.tenant, range, except).await?;
+        storage.extend(blocks.iter().map(Found::told).take(PARTS_TOLD_MAX));
         blocks.retain(|found| !found.selection.rows().is_empty());
         let selections: Vec<BlockSelection> = blocks.iter().map(|f| f.selection.clone()).collect();
         let (wanted, series_max) = (request.labels.clone(), request.series_max);
@@ -125,6 +129,7 @@ impl BlockSource {
             series: gathered.series,
             parts: gathered.parts,
             warnings,
+            storage,
             bounds: Arc::clone(&self.bounds),
             damage: Arc::clone(&self.damage),
         }))
@@ -168,6 +173,22 @@ impl BlockSource {
             warnings.push(left_out(&retired.reason));
         }
         Ok((blocks, warnings))
+    }
+
+    /// The live blocks that hold other times, as far as they are told.
+    async fn other_times(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        except: &BTreeSet<BlockId>,
+    ) -> Result<Vec<Told>, SourceError> {
+        let catalog = self.catalogs.get(tenant).await.map_err(|e| source_error(&e))?;
+        let is_other = |meta: &&Arc<BlockMeta>| {
+            (meta.min_t >= range.end || meta.max_t < range.start) && !except.contains(&meta.block)
+        };
+        let told =
+            |meta: &Arc<BlockMeta>| Told { meta: Arc::clone(meta), used: PartUse::OtherTime, series: 0 };
+        Ok(catalog.live().iter().filter(is_other).take(PARTS_TOLD_MAX).map(told).collect())
     }
 
     fn reader(&self, meta: Arc<BlockMeta>) -> BlockReader {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::SampleBatch;
-use proto::{SelectRequest, SelectedSeries, Selection, SourceError};
+use proto::{PartUse, SelectRequest, SelectedSeries, Selection, SourceError, StoragePart};
 
 use super::projection::Projection;
 use crate::head::{HAS_HISTOGRAMS, HAS_LATE, Pin, SERIES_PER_READ};
@@ -87,6 +87,14 @@ impl Selection for HeadSelection {
 
     fn bytes_estimate(&self) -> Option<usize> {
         Some(self.parts.iter().map(|part| part.pin.bytes_estimate(&part.head.read())).sum())
+    }
+
+    fn storage(&self) -> Vec<StoragePart> {
+        let of = |part: &Part| {
+            let series = part.pin.references.len();
+            StoragePart { name: "head".to_owned(), used: PartUse::Read, series }
+        };
+        self.parts.iter().map(of).collect()
     }
 
     async fn read(&self, range: Range<usize>) -> Result<SampleBatch, SourceError> {

@@ -96,6 +96,13 @@ pub struct QueryStats {
     pub eval_time: Duration,
 }
 
+impl QueryStats {
+    /// The rest of the whole time is that of the evaluation.
+    pub(crate) fn note_eval_time(&mut self, whole: Duration) {
+        self.eval_time = whole.saturating_sub(self.prepare_time + self.select_time);
+    }
+}
+
 /// The answer to a query.
 #[derive(Debug, Clone)]
 pub struct Answer {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod error;
+mod explain;
 mod finish;
 mod fragment;
 mod limit;
@@ -14,6 +15,7 @@ mod run;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use answer::{
     Answer, AnswerMemory, MatrixSeries, QueryStats, SampleValue, StepSamples, Value, VectorSample,
@@ -22,6 +24,7 @@ use datafusion_execution::TaskContext;
 use datafusion_execution::config::SessionConfig;
 use datafusion_execution::runtime_env::RuntimeEnv;
 pub use error::QueryError;
+pub use explain::{ExplainedOperator, Explanation, Measured};
 pub use fragment::LocalFragments;
 pub use limit::QueryLimit;
 use memory::Budgets;
@@ -122,8 +125,8 @@ impl Engine {
         self.run(Run::new(self, source, request, (start_ms, end_ms, step_ms))).await
     }
 
-    /// The operators of a query as an indented tree, one line each: those of a range query, or of an instant one
-    /// when `step_ms` is 0. With `analyze` the query is run and the lines carry rows and times.
+    /// The operators of a query: those of a range query, or of an instant one when `step_ms` is 0. With `analyze` the
+    /// query is run, and they carry what they did.
     ///
     /// # Errors
     /// See `QueryError`; queries that are a text or a range vector have no operators.
@@ -135,13 +138,10 @@ impl Engine {
         end_ms: TimestampMs,
         step_ms: i64,
         analyze: bool,
-    ) -> Result<String, QueryError> {
+    ) -> Result<Explanation, QueryError> {
         let run = Run::new(self, source, request, (start_ms, end_ms, step_ms.max(0)));
         let timeout = run.timeout();
-        match self.runtime.timeout(timeout, run.explain(analyze)).await {
-            Ok(text) => text,
-            Err(runtime::Elapsed) => Err(QueryError::Timeout("expression evaluation")),
-        }
+        self.attempts(timeout, || run.explain(analyze)).await
     }
 
     /// What the answer to a range query hangs on, whatever is stored. `None`: not known, so nothing of it can be kept.
@@ -157,15 +157,22 @@ impl Engine {
     }
 
     async fn run(&self, run: Run<'_>) -> Result<Answer, QueryError> {
-        let timeout = run.timeout();
+        self.attempts(run.timeout(), || run.answer()).await
+    }
+
+    /// Tries again while data moves under the query, in the time it has.
+    async fn attempts<T, F>(&self, timeout: Duration, attempt: impl Fn() -> F) -> Result<T, QueryError>
+    where
+        F: Future<Output = Result<T, QueryError>>,
+    {
         let answer = async {
             for _ in 1..ATTEMPTS_MAX {
-                match Box::pin(run.answer()).await {
+                match Box::pin(attempt()).await {
                     Err(QueryError::Moved(_)) => {}
                     other => return other,
                 }
             }
-            Box::pin(run.answer()).await
+            Box::pin(attempt()).await
         };
         match self.runtime.timeout(timeout, answer).await {
             Ok(answer) => answer,

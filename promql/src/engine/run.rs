@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion_physical_plan::display::DisplayableExecutionPlan;
-use datafusion_physical_plan::{ExecutionPlan, displayable};
+use datafusion_physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt};
 use proto::Source;
 
-use super::{Answer, Engine, MatrixSeries, QueryError, QueryRequest, QueryStats, StepSamples, Value, finish, raw};
+use super::{Answer, Engine, MatrixSeries, QueryError, QueryRequest, QueryStats, Value, finish, raw};
 use crate::annotations::Annotation;
 use crate::ast::{Expr, PosRange, ValueType};
 use crate::exec::{Grid, QueryContext, SeriesBatch, compute, from_plan_error};
@@ -79,7 +78,7 @@ impl Run<'_> {
         self.request.lookback_delta_ms.filter(|l| *l > 0).unwrap_or(own)
     }
 
-    fn points(&self) -> Grid {
+    pub(super) fn points(&self) -> Grid {
         self.grid.unwrap_or_else(|| Grid::new(self.start, self.end, self.step))
     }
 
@@ -116,28 +115,13 @@ impl Run<'_> {
         planner
     }
 
-    /// The plan as text, after a run when `analyze` is set.
-    pub(super) async fn explain(self, analyze: bool) -> Result<String, QueryError> {
-        let expr = self.parse()?;
-        let kind = expr.value_type();
-        if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
-            return Err(QueryError::BadData(format!(
-                "a query of type \"{}\" has no plan",
-                kind.documented()
-            )));
-        }
-        let query = self.context();
-        let ready = self.ready(&expr, &query, |planner, grid| self.root(planner, &expr, grid)).await?;
-        let plan = ready.plan(&self, &query);
-        if !analyze {
-            return Ok(displayable(plan.as_ref()).indent(false).to_string());
-        }
-        self.drain(&plan, &query).await?;
-        Ok(DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string())
-    }
-
     /// The node of a whole query that is a vector or a scalar.
-    fn root(&self, planner: &mut Planner<'_>, expr: &Expr, grid: Grid) -> Result<Node, QueryError> {
+    pub(super) fn root(
+        &self,
+        planner: &mut Planner<'_>,
+        expr: &Expr,
+        grid: Grid,
+    ) -> Result<Node, QueryError> {
         if expr.value_type() == ValueType::Scalar {
             planner.vector_of_scalar(expr, grid)
         } else {
@@ -197,23 +181,14 @@ impl Run<'_> {
         let annotations = query.annotations();
         let (mut warnings, infos) = annotations.to_text(&self.request.expr);
         warnings.extend(query.warnings());
-        stats.series = query.series();
-        stats.samples_total = query.samples.total();
-        stats.samples_peak = query.samples.peak();
-        stats.samples_read = query.samples.read();
-        stats.samples_per_step = query.samples.per_step().map(|counts| {
-            let of =
-                |(step, (samples, samples_read))| StepSamples { t: grid.at(step), samples, samples_read };
-            counts.into_iter().enumerate().map(of).collect()
-        });
-        stats.eval_time = began.elapsed().saturating_sub(stats.prepare_time + stats.select_time);
-        stats.memory_peak = query.memory.peak() as u64;
+        query.note_stats(&mut stats, self.points());
+        stats.note_eval_time(began.elapsed());
         let memory = query.take_answer_memory();
         Ok(Answer { value, warnings, infos, annotations, stats, memory })
     }
 
     /// Runs a plan of one partition.
-    async fn drain(
+    pub(super) async fn drain(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
         query: &Arc<QueryContext>,

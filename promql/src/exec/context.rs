@@ -12,9 +12,10 @@ use runtime::{Moment, Runtime};
 
 use super::aggregate::HistogramStates;
 use super::batch::HistogramSlot;
+use super::grid::Grid;
 use super::operator::from_plan_error;
 use crate::annotations::{Annotation, Annotations};
-use crate::engine::{AnswerMemory, Features, QueryError, QueryMemory};
+use crate::engine::{AnswerMemory, Features, QueryError, QueryMemory, QueryStats, StepSamples};
 
 /// The shared state of one query.
 #[derive(Debug)]
@@ -187,6 +188,20 @@ impl QueryContext {
     /// Series read.
     pub(crate) fn series(&self) -> u64 {
         self.series.load(Ordering::Relaxed)
+    }
+
+    /// What it has cost so far, but for times; `points` are those of the query.
+    pub(crate) fn note_stats(&self, stats: &mut QueryStats, points: Grid) {
+        stats.series = self.series();
+        stats.samples_total = self.samples.total();
+        stats.samples_read = self.samples.read();
+        stats.samples_peak = self.samples.peak();
+        stats.memory_peak = self.memory.peak() as u64;
+        stats.samples_per_step = self.samples.per_step().map(|counts| {
+            let of =
+                |(step, (samples, samples_read))| StepSamples { t: points.at(step), samples, samples_read };
+            counts.into_iter().enumerate().map(of).collect()
+        });
     }
 
     /// Everything noted, as it travels between processes.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use model::{SampleBatch, is_stale};
 
+use proto::Selection;
+
 use super::batch::{ABSENT, BatchBuilder, SeriesBatch, is_absent};
 use super::context::QueryContext;
 use super::grid::Grid;
@@ -53,6 +55,10 @@ impl Operator for InstantSelect {
 
     fn detail(&self) -> String {
         format!("{:?}, {:?}", self.leaf, self.mode)
+    }
+
+    fn selection(&self) -> Option<&Arc<dyn Selection>> {
+        Some(&self.leaf.selection)
     }
 
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {

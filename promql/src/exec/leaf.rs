@@ -102,6 +102,7 @@ impl Leaf {
                     }
                     let count = samples.values.len() + samples.histograms.len();
                     query.samples.hold(count)?;
+                    inputs.note_read(count, samples.bytes());
                     let made = query.reserve(range.len() * leaf.steps * size_of::<f64>())?;
                     let weight = samples.values.len()
                         + HISTOGRAM_WEIGHT * samples.histograms.len()

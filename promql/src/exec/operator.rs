@@ -6,6 +6,8 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -15,7 +17,9 @@ use datafusion_execution::memory_pool::MemoryReservation;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion_physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion_physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion_physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream::{self, BoxStream};
@@ -23,7 +27,13 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::batch::{SeriesBatch, series_schema};
 use super::context::QueryContext;
-use crate::engine::QueryError;
+use crate::engine::{Measured, QueryError};
+use proto::Selection;
+
+/// Names of what is measured beside what DataFusion measures.
+const SAMPLES: &str = "samples";
+const SAMPLE_BYTES: &str = "sample_bytes";
+const WHOLE_TIME: &str = "whole_time";
 
 /// Batches as they travel.
 pub(crate) type BatchStream = BoxStream<'static, Result<RecordBatch, QueryError>>;
@@ -36,6 +46,16 @@ pub(crate) trait Operator: fmt::Debug + Send + Sync + 'static {
     /// Its settings, as plans show them.
     fn detail(&self) -> String {
         String::new()
+    }
+
+    /// The series it reads, if it reads some.
+    fn selection(&self) -> Option<&Arc<dyn Selection>> {
+        None
+    }
+
+    /// The place where what stands below it is evaluated, if that is told here.
+    fn place(&self) -> Option<&str> {
+        None
     }
 
     /// The batches of one partition.
@@ -51,6 +71,8 @@ pub(crate) struct Inputs {
     pub query: Arc<QueryContext>,
     /// The schema the operator promised.
     pub schema: SchemaRef,
+    samples: Count,
+    sample_bytes: Count,
 }
 
 impl Inputs {
@@ -101,6 +123,12 @@ impl Inputs {
         }
         self.query.check_deadline()?;
         Ok(collected)
+    }
+
+    /// Samples were read from storage.
+    pub(crate) fn note_read(&self, samples: usize, bytes: usize) {
+        self.samples.add(samples);
+        self.sample_bytes.add(bytes);
     }
 
     /// Encodes what the operator made.
@@ -263,6 +291,28 @@ impl OperatorExec {
     }
 }
 
+impl OperatorExec {
+    /// What it does.
+    pub(crate) fn operator(&self) -> &dyn Operator {
+        &*self.operator
+    }
+
+    /// What it has done so far.
+    pub(crate) fn measured(&self) -> Measured {
+        let set = self.metrics.clone_inner();
+        let sum = |name: &str| set.sum_by_name(name).map_or(0, |value| value.as_usize() as u64);
+        let times = set.iter().filter(|metric| metric.value().name() == WHOLE_TIME);
+        let slowest = times.map(|metric| metric.value().as_usize() as u64).max().unwrap_or(0);
+        Measured {
+            rows: set.output_rows().unwrap_or(0) as u64,
+            bytes: sum("output_bytes"),
+            samples: sum(SAMPLES),
+            sample_bytes: sum(SAMPLE_BYTES),
+            time: Duration::from_nanos(slowest),
+        }
+    }
+}
+
 impl DisplayAs for OperatorExec {
     fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.operator.name())?;
@@ -311,14 +361,19 @@ impl ExecutionPlan for OperatorExec {
             task,
             query: Arc::clone(&self.query),
             schema: Arc::clone(&schema),
+            samples: MetricBuilder::new(&self.metrics).counter(SAMPLES, partition),
+            sample_bytes: MetricBuilder::new(&self.metrics).counter(SAMPLE_BYTES, partition),
         };
-        // the time is that of the operator and of what it polls
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let whole = MetricBuilder::new(&self.metrics).subset_time(WHOLE_TIME, partition);
+        let (runtime, mut began) = (self.query.runtime.clone(), None);
         let mut batches = Arc::clone(&self.operator).run(inputs, partition).map_err(to_plan_error).boxed();
         let stream = stream::poll_fn(move |context| {
-            let timer = metrics.elapsed_compute().timer();
+            let began = *began.get_or_insert_with(|| runtime.monotonic());
             let polled = batches.poll_next_unpin(context);
-            drop(timer);
+            if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+                whole.add_duration(began.elapsed());
+            }
             metrics.record_poll(polled)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))

@@ -39,6 +39,10 @@ impl Operator for AtPlace {
         format!("{}, {what}, steps {}..{} of {}", self.name, self.from, self.from + self.steps, self.total)
     }
 
+    fn place(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {
         if self.steps == self.total {
             return inputs.batches(0, partition);

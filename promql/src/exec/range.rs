@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use model::SampleBatch;
 
+use proto::Selection;
+
 use super::batch::{BatchBuilder, SeriesBatch};
 use super::context::QueryContext;
 use super::leaf::Leaf;
@@ -28,6 +30,10 @@ impl Operator for RangeSelect {
 
     fn detail(&self) -> String {
         format!("{:?} over {} ms, {:?}", self.spec.function, self.spec.range, self.leaf)
+    }
+
+    fn selection(&self) -> Option<&Arc<dyn Selection>> {
+        Some(&self.leaf.selection)
     }
 
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {

@@ -422,7 +422,7 @@ async fn sums_come_as_states_from_every_place() {
     let layout = Layout { shards: vec![shard(0), shard(1)] };
     let source = Arc::new(Placed { all: memory(&series, TimeRange::all()), layout });
     let request = QueryRequest::new(TenantId::anonymous(), "sum by (pod) (rate(c_total[5m])) / 2");
-    let plan = engine.explain(source, request, 0, 600_000, 60_000, false).await.unwrap();
+    let plan = engine.explain(source, request, 0, 600_000, 60_000, false).await.unwrap().to_string();
     for part in
         ["AggregateFinal: sum", "AtPlace: node-0, states", "AtPlace: node-1, states", "Remote: sum by (pod)"]
     {

@@ -5,6 +5,7 @@
 //! they differ in `buildinfo` alone, by which Grafana tells the two. `/federate` lies beside both.
 
 mod active;
+mod explain;
 mod federate;
 mod form;
 mod listing;
@@ -115,6 +116,7 @@ fn flavoured(flavour: Flavour) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
         ("/query", both("query", query::instant)),
         ("/query_range", both("query_range", query::range)),
         ("/query_exemplars", both("query_exemplars", listing::exemplars)),
+        ("/explain", both("explain", explain::explain)),
         ("/format_query", both("format_query", query::format)),
         ("/parse_query", both("parse_query", query::parse)),
         ("/series", both("series", listing::series)),

@@ -30,18 +30,29 @@ struct Options {
 }
 
 pub(super) async fn instant(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
-    let form = &call.form;
-    let limit = parse_limit(form.get("limit")).map_err(|e| ApiError::parameter("limit", e))?;
-    let now = Time::from_ms(api.runtime.now_ms());
-    let time =
-        parse_time_parameter("time", form.get("time"), now).map_err(|e| ApiError::parameter("time", e))?;
+    let limit = parse_limit(call.form.get("limit")).map_err(|e| ApiError::parameter("limit", e))?;
+    let times = instant_times(&api, &call)?;
     let options = options(&call, limit)?;
-    run(api, &call, "query", Times::Instant(time.ms()), options).await
+    run(api, &call, "query", times, options).await
+}
+
+/// When an instant query is evaluated.
+pub(super) fn instant_times(api: &Api, call: &Call) -> Result<Times, ApiError> {
+    let now = Time::from_ms(api.runtime.now_ms());
+    let time = parse_time_parameter("time", call.form.get("time"), now);
+    Ok(Times::Instant(time.map_err(|e| ApiError::parameter("time", e))?.ms()))
 }
 
 pub(super) async fn range(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    let limit = parse_limit(call.form.get("limit")).map_err(|e| ApiError::parameter("limit", e))?;
+    let times = range_times(&api, &call)?;
+    let options = options(&call, limit)?;
+    run(api, &call, "query_range", times, options).await
+}
+
+/// When a range query is evaluated.
+pub(super) fn range_times(api: &Api, call: &Call) -> Result<Times, ApiError> {
     let form = &call.form;
-    let limit = parse_limit(form.get("limit")).map_err(|e| ApiError::parameter("limit", e))?;
     let time = |name: &str| parse_time(form.get(name)).map_err(|e| ApiError::parameter(name, e));
     let (start, end) = (time("start")?, time("end")?);
     if end < start {
@@ -59,9 +70,7 @@ pub(super) async fn range(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> 
     if most > 0 && (end.0 - start.0) / i128::from(step) > most as i128 {
         return Err(too_many_points(most));
     }
-    let options = options(&call, limit)?;
-    let times = Times::Range { start: start.ms(), end: end.ms(), step: step / 1_000_000 };
-    run(api, &call, "query_range", times, options).await
+    Ok(Times::Range { start: start.ms(), end: end.ms(), step: step / 1_000_000 })
 }
 
 fn options(call: &Call, limit: usize) -> Result<Options, ApiError> {

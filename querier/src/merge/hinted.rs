@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use hashbrown::HashMap;
 use model::{CounterResetHint, FloatHistogram, SampleBatch, SeriesId};
-use proto::{SelectedSeries, Selection, SourceError};
+use proto::{SelectedSeries, Selection, SourceError, StoragePart};
 use tokio::sync::OnceCell;
 
 /// Selects what lies shortly before the range of a selection, on all sides.
@@ -95,6 +95,10 @@ impl Selection for HintedSelection {
             batch.hint_first_counter_resets(&before);
         }
         Ok(batch)
+    }
+
+    fn storage(&self) -> Vec<StoragePart> {
+        self.inner.storage()
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use hashbrown::HashTable;
 use model::SampleBatch;
-use proto::{SelectedSeries, Selection, SourceError};
+use proto::{SelectedSeries, Selection, SourceError, StoragePart};
 
 use super::samples::{Held, join};
 
@@ -152,6 +152,10 @@ impl Selection for MergedSelection {
     fn bytes_estimate(&self) -> Option<usize> {
         // the parts' samples, and the same joined
         self.parts.iter().map(|part| part.bytes_estimate()).sum::<Option<usize>>().map(|bytes| bytes * 2)
+    }
+
+    fn storage(&self) -> Vec<StoragePart> {
+        self.parts.iter().flat_map(|part| part.storage()).collect()
     }
 
     fn warnings(&self) -> Vec<String> {

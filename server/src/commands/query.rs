@@ -27,8 +27,15 @@ struct Question<'a> {
     /// Below the server's address.
     path: Vec<&'a str>,
     form: Vec<(&'static str, String)>,
-    /// Of a listing the answer has another shape.
-    listing: bool,
+    kind: Kind,
+}
+
+/// Which shape the answer has.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Query,
+    Listing,
+    Explain,
 }
 
 async fn ask(runtime: &Runtime, command: &QueryCommand) -> Result<ExitCode> {
@@ -38,9 +45,10 @@ async fn ask(runtime: &Runtime, command: &QueryCommand) -> Result<ExitCode> {
         OutputFormat::Promql => Format::Promql,
         OutputFormat::Json => Format::Json,
     };
-    let rendered = match question.listing {
-        true => querier::render_listing(&body, format),
-        false => querier::render(&body, format),
+    let rendered = match question.kind {
+        Kind::Listing => querier::render_listing(&body, format),
+        Kind::Query => querier::render(&body, format),
+        Kind::Explain => querier::render_explanation(&body, format),
     };
     match rendered {
         Ok(rendered) => {
@@ -62,38 +70,52 @@ fn question(now: f64, command: &QueryCommand) -> Result<Question<'_>> {
         QueryCommand::Instant { server, expr, time, common } => {
             let time = time.clone().unwrap_or_else(|| now.to_string());
             let form = vec![("query", expr.clone()), ("time", time)];
-            Question { server, common, path: vec!["query"], form, listing: false }
+            Question { server, common, path: vec!["query"], form, kind: Kind::Query }
         }
         QueryCommand::Range { server, expr, start, end, step, common } => {
-            let end_seconds = end.as_deref().map_or(Ok(now), seconds)?;
-            let start_seconds = start.as_deref().map_or(Ok(end_seconds - 300.0), seconds)?;
-            if start_seconds > end_seconds {
-                bail!("--start is after --end");
+            let mut form = vec![("query", expr.clone())];
+            form.extend(range_form(now, start, end, step)?);
+            Question { server, common, path: vec!["query_range"], form, kind: Kind::Query }
+        }
+        QueryCommand::Explain { server, expr, analyze, time, start, end, step, common } => {
+            let mut form = vec![("query", expr.clone()), ("analyze", analyze.to_string())];
+            if start.is_some() || end.is_some() || step.is_some() {
+                form.extend(range_form(now, start, end, step)?);
+            } else {
+                form.push(("time", time.clone().unwrap_or_else(|| now.to_string())));
             }
-            let step = match step {
-                Some(text) => match duration::parse(text) {
-                    Some(step) => step.as_secs_f64(),
-                    None => text.parse().with_context(|| format!("--step: `{text}` is not a duration"))?,
-                },
-                None => ((end_seconds - start_seconds) / STEPS).max(1.0),
-            };
-            let form = vec![
-                ("query", expr.clone()),
-                ("start", start_seconds.to_string()),
-                ("end", end_seconds.to_string()),
-                ("step", step.to_string()),
-            ];
-            Question { server, common, path: vec!["query_range"], form, listing: false }
+            Question { server, common, path: vec!["explain"], form, kind: Kind::Explain }
         }
         QueryCommand::Series { server, matches, times, common } => {
             let form = listing_form(now, matches, times)?;
-            Question { server, common, path: vec!["series"], form, listing: true }
+            Question { server, common, path: vec!["series"], form, kind: Kind::Listing }
         }
         QueryCommand::Labels { server, name, matches, times, common } => {
             let form = listing_form(now, matches, times)?;
-            Question { server, common, path: vec!["label", name, "values"], form, listing: true }
+            Question { server, common, path: vec!["label", name, "values"], form, kind: Kind::Listing }
         }
     })
+}
+
+fn range_form(
+    now: f64,
+    start: &Option<String>,
+    end: &Option<String>,
+    step: &Option<String>,
+) -> Result<Vec<(&'static str, String)>> {
+    let end = end.as_deref().map_or(Ok(now), seconds)?;
+    let start = start.as_deref().map_or(Ok(end - 300.0), seconds)?;
+    if start > end {
+        bail!("--start is after --end");
+    }
+    let step = match step {
+        Some(text) => match duration::parse(text) {
+            Some(step) => step.as_secs_f64(),
+            None => text.parse().with_context(|| format!("--step: `{text}` is not a duration"))?,
+        },
+        None => ((end - start) / STEPS).max(1.0),
+    };
+    Ok(vec![("start", start.to_string()), ("end", end.to_string()), ("step", step.to_string())])
 }
 
 fn listing_form(now: f64, matches: &[String], times: &TimesArgs) -> Result<Vec<(&'static str, String)>> {
