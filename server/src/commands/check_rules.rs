@@ -61,7 +61,7 @@ pub(crate) fn run(command: &CheckCommand) -> Result<ExitCode> {
 
 /// The parts of the language that are on.
 pub(crate) fn language(features: &FeatureArgs) -> ParseOptions {
-    let mut language = ParseOptions { duration_expressions: true, ..ParseOptions::default() };
+    let mut language = ParseOptions::default();
     for name in &features.names {
         match name.as_str() {
             "promql-experimental-functions" => language.experimental_functions = true,
