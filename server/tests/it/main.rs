@@ -5,6 +5,7 @@
 
 mod crash;
 mod deploy;
+mod execution;
 mod kept;
 mod lifecycle;
 mod malformed;
