@@ -4,6 +4,7 @@
 
 mod block;
 mod dashboard;
+mod flight;
 mod head;
 mod json;
 mod parse;
@@ -30,5 +31,6 @@ fn main() {
     promql::benches(&mut criterion);
     head::benches(&mut criterion);
     dashboard::benches(&mut criterion);
+    flight::benches(&mut criterion);
     criterion.final_summary();
 }

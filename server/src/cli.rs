@@ -337,6 +337,15 @@ pub(crate) enum TestCommand {
         /// Load the data through the whole server (remote write, heads, blocks) instead of from memory.
         #[arg(long)]
         storage: bool,
+        /// Spread the series over so many servers that are read over sockets, with --storage. [default: one server, read in this process]
+        #[arg(
+            long,
+            value_name = "COUNT",
+            default_value_t = 0,
+            hide_default_value = true,
+            requires = "storage"
+        )]
+        nodes: usize,
         /// How the data is cut, with --storage; a random number when not given.
         #[arg(long)]
         seed: Option<u64>,

@@ -1,5 +1,6 @@
 //! A node: the roles of one process, wired together. The only place that knows all of them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use promql::{Engine, EngineOptions, Features, Rewrite, Rewrites};
 use proto::Source;
 use querier::{Api, ApiConfig, ApiLimits, QueryLog, SpreadSource};
 use runtime::{Runtime, Shutdown, Task};
+use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::data::{DataRoles, listen_for_nodes};
@@ -36,12 +38,14 @@ pub(crate) struct Node {
     pub(crate) api: Arc<Api>,
     /// What holds series, where this process does.
     pub(crate) data: Option<DataRoles>,
+    /// Where other nodes read this one.
+    pub(crate) grpc_address: Option<SocketAddr>,
     source: Arc<dyn Source>,
     background: parking_lot::Mutex<Vec<Task<()>>>,
 }
 
 /// The series of other nodes as one source.
-fn source_of_nodes(nodes: &[String], traffic: &Arc<Traffic>) -> Result<Arc<dyn Source>> {
+pub(crate) fn source_of_nodes(nodes: &[String], traffic: &Arc<Traffic>) -> Result<Arc<dyn Source>> {
     let mut sources: Vec<Arc<dyn Source>> = Vec::with_capacity(nodes.len());
     for address in nodes {
         let node = RemoteNode::new(address, Arc::clone(traffic)).context("--querier.nodes")?;
@@ -70,6 +74,8 @@ impl Node {
             Some(_) => listen_for_nodes(&config).await?,
             None => None,
         };
+
+        let grpc_address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
         let status = Status {
             config: Arc::clone(&config),
@@ -118,6 +124,7 @@ impl Node {
             metrics,
             api,
             data,
+            grpc_address,
             source,
             background: parking_lot::Mutex::new(tasks),
         });

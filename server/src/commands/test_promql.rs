@@ -2,7 +2,8 @@
 //!
 //! Plainly, the data lies in memory beside the engine. With `--storage` it takes the whole way: remote write
 //! 2.0 through the distributor, the log and the heads of several groups, in parts of random size of which some come
-//! late, with blocks cut between them; every evaluation is pushed down to heads and blocks as far as it goes.
+//! late, with blocks cut between them; every evaluation is pushed down to heads and blocks as far as it goes. With
+//! `--nodes` the series are spread over several such nodes, which are read over sockets.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,28 +16,35 @@ use distributor::PushRequest;
 use model::{Histogram, TenantId, TimestampMs};
 use promql::test_script::{LoadedSample, LoadedSeries, Report, ScriptTarget, parse_script, run_script};
 use promql::{Answer, Engine, EngineOptions, EngineTarget, Features, QueryRequest, SampleValue};
+use proto::Source;
 use proto::remote_write::{EncodeV2, SeriesToWrite, WireHistogram};
 use runtime::{Runtime, Shutdown};
 
 use crate::cli::{ServeArgs, TestCommand};
 use crate::config::Config;
-use crate::node::Node;
+use crate::node::{Node, source_of_nodes};
 
 /// Runs the command; succeeds when every evaluation does.
 pub(crate) fn run(command: &TestCommand) -> Result<ExitCode> {
-    let TestCommand::Promql { storage, seed, verbose, paths } = command;
+    let TestCommand::Promql { storage, nodes, seed, verbose, paths } = command;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = tokio.block_on(run_all(*storage, *seed, *verbose, paths))?;
+    let report = tokio.block_on(run_all(*storage, *nodes, *seed, *verbose, paths))?;
     println!("{} passed, {} failed", report.passed, report.failures.len());
     Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run_all(storage: bool, seed: Option<u64>, verbose: bool, paths: &[PathBuf]) -> Result<Report> {
+async fn run_all(
+    storage: bool,
+    nodes: usize,
+    seed: Option<u64>,
+    verbose: bool,
+    paths: &[PathBuf],
+) -> Result<Report> {
     let runtime = Runtime::real();
     let seed = seed.unwrap_or_else(|| runtime.random_u64() >> 32);
     let folder = temporary_folder(&runtime)?;
     let mut target: Box<dyn ScriptTarget> = if storage {
-        Box::new(StorageTarget::start(&runtime, &folder, seed).await?)
+        Box::new(StorageTarget::start(&runtime, &folder, nodes, seed).await?)
     } else {
         Box::new(EngineTarget::new(runtime.clone()))
     };
@@ -96,10 +104,12 @@ fn temporary_folder(runtime: &Runtime) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Data in a whole node; every `clear` begins a new tenant.
+/// Data in whole nodes; every `clear` begins a new tenant.
 struct StorageTarget {
     engine: Engine,
-    node: Arc<Node>,
+    /// One, or more that are read over sockets.
+    nodes: Vec<Arc<Node>>,
+    source: Arc<dyn Source>,
     tenant: TenantId,
     tenants: u32,
     /// State of a generator of numbers; never 0.
@@ -112,24 +122,36 @@ const GROUPS: u32 = 3;
 const PARTS_MAX: u64 = 4;
 
 impl StorageTarget {
-    async fn start(runtime: &Runtime, folder: &Path, seed: u64) -> Result<Self> {
-        let args = ServeArgs {
-            data_dir: Some(folder.to_owned()),
-            grpc_listen: Some("127.0.0.1:0".to_owned()),
-            multi_tenancy: true,
-            // Scripts load what they like when they like.
-            out_of_order_time_window: Some("100y".to_owned()),
-            self_scrape_interval: Some("0s".to_owned()),
-            ..ServeArgs::default()
+    async fn start(runtime: &Runtime, folder: &Path, count: usize, seed: u64) -> Result<Self> {
+        let mut nodes = Vec::new();
+        for number in 0..count.max(1) {
+            let args = ServeArgs {
+                data_dir: Some(folder.join(number.to_string())),
+                grpc_listen: Some("127.0.0.1:0".to_owned()),
+                multi_tenancy: true,
+                // Scripts load what they like when they like.
+                out_of_order_time_window: Some("100y".to_owned()),
+                self_scrape_interval: Some("0s".to_owned()),
+                ..ServeArgs::default()
+            };
+            let config = Config { data_groups: GROUPS, ..Config::load(&args)? };
+            nodes.push(Node::start(config, runtime.clone(), Shutdown::new()).await?);
+        }
+        let tenant = TenantId::new("script-0")?;
+        let source = if count == 0 {
+            nodes[0].source(&tenant)
+        } else {
+            let addresses =
+                nodes.iter().filter_map(|node| node.grpc_address).map(|address| address.to_string());
+            source_of_nodes(&addresses.collect::<Vec<_>>(), &Arc::default())?
         };
-        let config = Config { data_groups: GROUPS, ..Config::load(&args)? };
-        let node = Node::start(config, runtime.clone(), Shutdown::new()).await?;
         let options = EngineOptions { features: Features::of_test_scripts(), ..EngineOptions::default() };
         let engine = Engine::new(runtime.clone(), options);
         Ok(StorageTarget {
             engine,
-            node,
-            tenant: TenantId::new("script-0")?,
+            nodes,
+            source,
+            tenant,
             tenants: 0,
             dice: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
         })
@@ -144,22 +166,25 @@ impl ScriptTarget for StorageTarget {
         let first = self.below(parts.len() as u64) as usize;
         parts.rotate_left(first);
         for part in parts {
-            let request = PushRequest {
-                tenant: self.tenant.clone(),
-                content_type: Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"),
-                content_encoding: Some("snappy"),
-                body: Bytes::from(encode(series, &part)),
-            };
-            let node = Arc::clone(&self.node);
-            let data = node.data.as_ref().ok_or("the node holds nothing")?;
-            let answer = data.distributor.push(request).await;
-            if answer.status != 204 {
-                return Err(format!("push answered {}: {}", answer.status, answer.body));
-            }
-            match self.below(4) {
-                0 => data.flush(true).await.map_err(|e| e.to_string())?,
-                1 => data.flush(false).await.map_err(|e| e.to_string())?,
-                _ => {}
+            for (number, node) in self.nodes.clone().into_iter().enumerate() {
+                let data = node.data.as_ref().ok_or("the node holds nothing")?;
+                let count = self.nodes.len() as u64;
+                let is_here = |one: &&LoadedSeries| one.labels.series_id().0 % count == number as u64;
+                let request = PushRequest {
+                    tenant: self.tenant.clone(),
+                    content_type: Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+                    content_encoding: Some("snappy"),
+                    body: Bytes::from(encode(series.iter().filter(is_here), &part)),
+                };
+                let answer = data.distributor.push(request).await;
+                if answer.status != 204 {
+                    return Err(format!("push answered {}: {}", answer.status, answer.body));
+                }
+                match self.below(4) {
+                    0 => data.flush(true).await.map_err(|e| e.to_string())?,
+                    1 => data.flush(false).await.map_err(|e| e.to_string())?,
+                    _ => {}
+                }
             }
         }
         Ok(())
@@ -173,7 +198,7 @@ impl ScriptTarget for StorageTarget {
 
     async fn instant(&mut self, query: &str, time_ms: TimestampMs) -> Result<Answer, String> {
         let request = QueryRequest::new(self.tenant.clone(), query);
-        let source = self.node.source(&self.tenant);
+        let source = Arc::clone(&self.source);
         self.engine.instant(source, request, time_ms).await.map_err(|e| e.to_string())
     }
 
@@ -185,7 +210,7 @@ impl ScriptTarget for StorageTarget {
         step_ms: i64,
     ) -> Result<Answer, String> {
         let request = QueryRequest::new(self.tenant.clone(), query);
-        let source = self.node.source(&self.tenant);
+        let source = Arc::clone(&self.source);
         self.engine.range(source, request, start_ms, end_ms, step_ms).await.map_err(|e| e.to_string())
     }
 }
@@ -214,7 +239,7 @@ impl StorageTarget {
 }
 
 /// A part of every series' samples as a compressed request of version 2.0.
-fn encode(series: &[LoadedSeries], share: &Share) -> Vec<u8> {
+fn encode<'a>(series: impl Iterator<Item = &'a LoadedSeries>, share: &Share) -> Vec<u8> {
     let mut request = EncodeV2::default();
     for one in series {
         let at = |share: f64| (share * one.samples.len() as f64) as usize;
