@@ -4,10 +4,10 @@
 use std::cell::LazyCell;
 use std::sync::Arc;
 
+use ::flight::{Direction, NodeServer, RemoteNode, Traffic};
 use ::promql::{Engine, EngineOptions, LocalFragments, MemorySource, QueryRequest, Rewrites};
 use ::runtime::{Runtime, Shutdown, net};
 use criterion::{Criterion, Throughput};
-use ::flight::{Direction, NodeServer, RemoteNode, Traffic};
 use model::{Labels, TenantId};
 use proto::Source;
 
@@ -72,7 +72,9 @@ impl Setup {
     fn bytes(&self, rewrites: Rewrites) -> u64 {
         let count = || {
             let both = [Direction::Sent, Direction::Received];
-            let of = |direction| self.traffic.bytes(direction, "fragment") + self.traffic.bytes(direction, "select");
+            let of = |direction| {
+                self.traffic.bytes(direction, "fragment") + self.traffic.bytes(direction, "select")
+            };
             both.map(of).into_iter().sum::<u64>()
         };
         let before = count();

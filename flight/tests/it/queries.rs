@@ -14,7 +14,9 @@ use proto::{
 
 use crate::nodes::{TestNode, data, engine, memory, range, spread};
 
-const EXPRESSIONS: [&str; 24] = [
+const EXPRESSIONS: [&str; 26] = [
+    "g offset 1m smoothed",
+    "increase(c_total[5m] anchored) + 1",
     "g",
     "mixed",
     "c_total{pod=~\"p[0-2]\"} offset 2m",

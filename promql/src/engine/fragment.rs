@@ -131,7 +131,8 @@ impl Run<'_> {
             return Err(QueryError::BadData("a fragment is an instant vector".to_owned()));
         }
         let query = self.context();
-        let ready = self.ready(&expr, &query, |planner, grid| planner.fragment_root(&expr, grid)).await?;
+        let ready =
+            self.ready(&expr, &query, |planner, grid| planner.fragment_root(&expr, grid, output)).await?;
         let plan = match output {
             FragmentOutput::Rows => ready.plan(self, &query),
             FragmentOutput::AggregationStates => ready.states_plan(self, &query).ok_or_else(|| {

@@ -14,7 +14,7 @@ use super::{QueryError, QueryStats};
 use crate::ast::Expr;
 use crate::exec::{Grid, QueryContext, SERIES_BYTES, selection_bytes};
 use crate::plan::{
-    Builder, FragmentSpec, Node, Part, Planner, Prepared, PushDown, Rewrite, SelectorSpec, Work,
+    Builder, FragmentSpec, Node, Part, Planner, Prepared, PushDown, Rewrite, SelectorSpec, Work, text_at,
 };
 
 /// A plan and its series.
@@ -213,7 +213,7 @@ impl Run<'_> {
         let options = &self.engine.options;
         Fragment {
             tenant: self.request.tenant.clone(),
-            expr: self.request.expr.get(pos.start..pos.end).unwrap_or_default().to_owned(),
+            expr: text_at(&self.request.expr, pos).to_owned(),
             text_offset: pos.start,
             output: spec.output,
             grid: (grid.start, grid.last(), grid.step),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 pub(crate) use node::{InfoNode, Node, ScalarArgs, SelectorSpec};
 pub(crate) use physical::{Builder, Prepared, Work};
-pub(crate) use push::{FragmentSpec, Part, PushDown};
+pub(crate) use push::{FragmentSpec, Part, PushDown, text_at};
 pub use push::{Rewrite, Rewrites};
 pub use steps::Reach;
 

@@ -187,29 +187,29 @@ fn placed(series: &[Series], dice: &mut Dice, engine: &Engine) -> Placed {
     let shards = (0..count).map(|number| {
         let mine = || series.iter().enumerate().filter(move |(i, _)| i % count == number).map(|(_, s)| s);
         let whole = memory(mine(), TimeRange::all());
-        let spans = match dice.below(4) {
-            0 => vec![Span {
-                name: "elsewhere".to_owned(),
-                holds: TimeRange::all(),
-                place: Place::There(Arc::new(Elsewhere { engine: engine.clone(), source: whole.clone() })),
-            }],
-            kind => {
-                let from = (dice.below(200) as i64) * STEP;
-                let until = from + (dice.below(80) as i64) * STEP;
-                let (new, old) = (TimeRange::new(from, i64::MAX), TimeRange::new(i64::MIN, until));
-                let place = |range: TimeRange| -> Place {
-                    let source = memory(mine(), range);
-                    if kind == 1 {
-                        Place::There(Arc::new(Elsewhere { engine: engine.clone(), source }))
-                    } else {
-                        Place::Here(source)
-                    }
-                };
-                vec![
-                    Span { name: "new".to_owned(), holds: new, place: place(new) },
-                    Span { name: "old".to_owned(), holds: old, place: place(old) },
-                ]
+        let from = (dice.below(200) as i64) * STEP;
+        let until = from + (dice.below(80) as i64) * STEP;
+        let (new, old) = (TimeRange::new(from, i64::MAX), TimeRange::new(i64::MIN, until));
+        let new_and_old = |place: &dyn Fn(Arc<MemorySource>) -> Place| {
+            vec![
+                Span { name: "new".to_owned(), holds: new, place: place(memory(mine(), new)) },
+                Span { name: "old".to_owned(), holds: old, place: place(memory(mine(), old)) },
+            ]
+        };
+        let here = |source: Arc<MemorySource>| Place::Here(source);
+        let there =
+            |source: Arc<dyn Source>| Place::There(Arc::new(Elsewhere { engine: engine.clone(), source }));
+        let elsewhere = |place| vec![Span { name: "elsewhere".to_owned(), holds: TimeRange::all(), place }];
+        let spans = match dice.below(5) {
+            0 => elsewhere(there(whole.clone())),
+            1 => new_and_old(&|source| there(source)),
+            2 => {
+                // somebody else who has places of its own
+                let shard = Shard { spans: new_and_old(&here), whole: whole.clone() };
+                let layout = Layout { shards: vec![shard] };
+                elsewhere(there(Arc::new(Placed { all: whole.clone(), layout })))
             }
+            _ => new_and_old(&here),
         };
         Shard { spans, whole }
     });
@@ -278,6 +278,12 @@ fn vector(dice: &mut Dice, depth: u32) -> String {
             format!("quantile{by} (0.7, {})", vector(dice, depth - 1))
         }
         9 => {
+            let modifier = dice.pick(&["smoothed", "anchored"]);
+            match dice.below(4) {
+                0 => return format!("{} {modifier}", selector(dice)),
+                1 => return format!("increase({}[5m] {modifier})", selector(dice)),
+                _ => {}
+            }
             let (left, right) = (vector(dice, depth - 1), vector(dice, depth - 1));
             let op = dice.pick(&["and", "or", "unless", "/ on (pod, instance)", "- ignoring (le)"]);
             format!("({left}) {op} ({right})")

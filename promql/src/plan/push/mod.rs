@@ -19,7 +19,7 @@ use std::fmt;
 
 pub(crate) use seams::Part;
 use seams::{Reach, parts_of};
-pub(crate) use spec::FragmentSpec;
+pub(crate) use spec::{FragmentSpec, text_at};
 
 use model::{METRIC_NAME, MatchOp, Matcher};
 use proto::{FragmentOutput, Layout};
@@ -186,6 +186,11 @@ impl PushDown<'_> {
 
     fn has(&self, rewrite: Rewrite) -> bool {
         self.rewrites.has(rewrite)
+    }
+
+    /// The same without a rule.
+    fn without(self, rewrite: Rewrite) -> Self {
+        PushDown { rewrites: self.rewrites.without(rewrite), ..self }
     }
 
     /// Whether no two series of `expr` become one when their names are dropped. Where they might, the check for

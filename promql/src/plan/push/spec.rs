@@ -3,11 +3,29 @@
 use model::TimeRange;
 use proto::FragmentOutput;
 
-use super::{Part, PushDown, Reach, parts_of};
-use crate::ast::Expr;
+use super::{Part, PushDown, Reach, Rewrite, parts_of};
+use crate::ast::{Expr, PosRange};
 use crate::engine::QueryError;
 use crate::exec::Grid;
 use crate::plan::{Node, Planner, SelectorSpec};
+
+/// The text of an expression at `pos`. Positions are Prometheus's, which leave out a modifier that stands last.
+pub(crate) fn text_at(text: &str, pos: PosRange) -> &str {
+    let end = pos.end.min(text.len());
+    let mut rest = text.get(end..).unwrap_or_default();
+    loop {
+        rest = rest.trim_start();
+        match rest.strip_prefix('#') {
+            Some(comment) => rest = comment.split_once('\n').map_or("", |(_, after)| after),
+            None => break,
+        }
+    }
+    let word =
+        rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').next().unwrap_or_default();
+    let is_modifier = word.eq_ignore_ascii_case("smoothed") || word.eq_ignore_ascii_case("anchored");
+    let end = if is_modifier { text.len() - rest.len() + word.len() } else { end };
+    text.get(pos.start..end).unwrap_or_default()
+}
 
 /// A planned fragment.
 #[derive(Debug, Clone)]
@@ -60,7 +78,16 @@ impl<'a> Planner<'a> {
     }
 
     /// The node of an expression that is somebody's fragment. Who sent it took care of what does not depend on time.
-    pub(crate) fn fragment_root(&mut self, expr: &Expr, grid: Grid) -> Result<Node, QueryError> {
+    pub(crate) fn fragment_root(
+        &mut self,
+        expr: &Expr,
+        grid: Grid,
+        output: FragmentOutput,
+    ) -> Result<Node, QueryError> {
+        if output == FragmentOutput::AggregationStates {
+            // a place that computed all of it would give rows
+            self.push = self.push.map(|push| push.without(Rewrite::OnePlace));
+        }
         self.vector(expr, grid)
     }
 
@@ -91,5 +118,24 @@ impl<'a> Planner<'a> {
             shards: shards.collect(),
         };
         Ok((spec, node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_ends_with_its_last_modifier() {
+        for (text, pos, expected) in [
+            ("sum(x)", (4, 5), "x"),
+            ("sum(x smoothed)", (4, 5), "x smoothed"),
+            ("x # the\n# metric\n ANCHORED > 3", (0, 1), "x # the\n# metric\n ANCHORED"),
+            ("x smoothed_not", (0, 1), "x"),
+            ("x # smoothed", (0, 1), "x"),
+            ("x", (0, 9), "x"),
+        ] {
+            assert_eq!(text_at(text, PosRange::new(pos.0, pos.1)), expected, "{text}");
+        }
     }
 }
