@@ -1,12 +1,14 @@
 //! Whether two servers gave the same answer.
 //!
-//! The same means: same type, same series, same timestamps, values equal to 1e-9 relative (sums of floats
+//! The same means: same type, same series, same timestamps, values equal to 1e-9 relative or 1e-15 absolute (sums of floats
 //! depend on the order of the series, which nobody promises). Order counts only where it is promised.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+/// Largest absolute difference of two values that count as equal: what is left of sums that cancel out.
+const LEFTOVER: f64 = 1e-15;
 /// Largest relative difference of two values that count as equal.
 const TOLERANCE: f64 = 1e-9;
 
@@ -89,7 +91,9 @@ fn points(key: &str, a: &Value, b: &Value) -> Option<String> {
         _ => {
             let same = match (number(a), number(b)) {
                 (Some(x), Some(y)) => {
-                    x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= TOLERANCE * x.abs().max(y.abs())
+                    x == y
+                        || (x.is_nan() && y.is_nan())
+                        || (x - y).abs() <= (TOLERANCE * x.abs().max(y.abs())).max(LEFTOVER)
                 }
                 _ => a == b,
             };

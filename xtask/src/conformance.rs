@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::end_to_end;
 use crate::process::program;
+use crate::{differential, end_to_end};
 
 /// The absolute path of the binary under test: `EPIMETHEUS`, or built now in the profile that the tests use.
 pub(crate) fn binary() -> Result<PathBuf> {
@@ -38,8 +38,12 @@ pub(crate) fn run() -> Result<()> {
             println!("{name}: FAILED: {error:#}");
         }
     };
-    part("promql scripts", promql_scripts(&binary, false));
-    part("promql scripts through storage", promql_scripts(&binary, true));
+    for (name, result) in promql_scripts(&binary)? {
+        part(&name, result);
+    }
+    for (name, result) in generated_queries(&binary) {
+        part(name, result);
+    }
     for (name, result) in end_to_end::run(&binary)? {
         part(&name, result);
     }
@@ -48,24 +52,75 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Evaluations of Prometheus's scripts that must pass; raised as more of the language is there.
-const PROMQL_EVALUATIONS_MIN: [(bool, u64); 2] = [(false, 2214), (true, 2214)];
+/// Evaluations that Prometheus's scripts hold at least, all together.
+const PROMQL_EVALUATIONS_MIN: u64 = 2214;
 
-fn promql_scripts(binary: &Path, storage: bool) -> Result<String> {
+/// Every script of `PROMQLTEST_DIR` by itself, in memory and through storage, and how many evaluations they held.
+fn promql_scripts(binary: &Path) -> Result<Vec<(String, Result<String>)>> {
     let dir = std::env::var("PROMQLTEST_DIR").context("PROMQLTEST_DIR is not set")?;
+    let mut scripts = Vec::new();
+    for entry in std::fs::read_dir(&dir).with_context(|| dir.clone())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "test") {
+            scripts.push(path);
+        }
+    }
+    scripts.sort();
+    let mut parts = Vec::new();
+    for storage in [false, true] {
+        let way = if storage { " through storage" } else { "" };
+        let mut total = 0;
+        for path in &scripts {
+            let result = promql_script(binary, path, storage);
+            total += *result.as_ref().unwrap_or(&0);
+            let line = result.map(|passed| format!("{passed} evaluations"));
+            parts.push((format!("promql script{way} {}", path.display()), line));
+        }
+        let enough = (total >= PROMQL_EVALUATIONS_MIN)
+            .then(|| format!("{total} evaluations in {} scripts", scripts.len()))
+            .with_context(|| format!("{total} evaluations passed, not {PROMQL_EVALUATIONS_MIN}"));
+        parts.push((format!("promql scripts{way}"), enough));
+    }
+    Ok(parts)
+}
+
+/// How many evaluations of one script passed; an error when any failed.
+fn promql_script(binary: &Path, script: &Path, storage: bool) -> Result<u64> {
     let mut command = Command::new(binary);
-    command.args(["test", "promql"]);
+    command.args(["test", "promql", "--verbose"]);
     if storage {
         command.arg("--storage");
     }
-    let output = command.arg(&dir).output()?;
+    let output = command.arg(script).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let last = text.lines().last().unwrap_or("").to_owned();
-    let count = |what: &str| -> Option<u64> {
-        last.split(", ").find_map(|part| part.strip_suffix(what)).and_then(|n| n.trim().parse().ok())
+    let last = text.lines().last().unwrap_or("");
+    let passed = last.split(", ").find_map(|part| part.strip_suffix(" passed")?.trim().parse().ok());
+    let passed = passed.with_context(|| {
+        format!("no count at the end of: {text}{}", String::from_utf8_lossy(&output.stderr))
+    })?;
+    ensure!(output.status.success(), "{text}");
+    Ok(passed)
+}
+
+/// What today's Prometheus knows behind flags, and we too.
+const FEATURES: &str =
+    "promql-experimental-functions,promql-extended-range-selectors,promql-binop-fill-modifiers";
+/// Of generated data and queries in each run.
+const SEED: u64 = 42;
+
+/// Generated queries against both versions of Prometheus, from heads and from blocks.
+fn generated_queries(binary: &Path) -> Vec<(&'static str, Result<String>)> {
+    let run = |variable: &str, default: &str, features: &str, queries: u64, flush: bool| {
+        let mut options = differential::Options::new(program(variable, default)?);
+        options.queries = queries;
+        options.seed = SEED;
+        options.features = features.to_owned();
+        options.flush = flush;
+        differential::run(binary, &options)
     };
-    let passed = count(" passed").with_context(|| format!("no count at the end of: {text}"))?;
-    let minimum = PROMQL_EVALUATIONS_MIN.iter().find(|(s, _)| *s == storage).map_or(0, |(_, m)| *m);
-    ensure!(passed >= minimum, "{last}; at least {minimum} must pass\n{text}");
-    Ok(format!("{last} (at least {minimum} must pass)"))
+    vec![
+        ("generated queries, older Prometheus", run("PROMETHEUS2", "prometheus", "", 1500, false)),
+        ("generated queries, today's Prometheus", run("PROMETHEUS3", "prometheus3", FEATURES, 1000, false)),
+        ("generated queries, ours from blocks", run("PROMETHEUS3", "prometheus3", FEATURES, 500, true)),
+    ]
 }

@@ -141,7 +141,11 @@ impl Run<'_> {
     pub(super) async fn answer(&self) -> Result<Answer, QueryError> {
         let began = self.engine.runtime.monotonic();
         let expr = self.parse()?;
-        let grid = self.grid(&self.planner(&expr))?;
+        let grid = {
+            let planner = self.planner(&expr);
+            planner.check_durations(&expr)?;
+            self.grid(&planner)?
+        };
         let query = self.context();
         let _followed = self.request.progress.follow(&query);
         let mut stats = QueryStats::default();

@@ -1,7 +1,7 @@
 //! Durations that are computed: ranges, steps and offsets with the query's own step and range in them.
 
 use super::Planner;
-use crate::ast::{DurationArg, DurationExpr, DurationKind, DurationOp, PosRange};
+use crate::ast::{DurationArg, DurationExpr, DurationKind, DurationOp, Expr, PosRange};
 use crate::engine::QueryError;
 use crate::functions::{go_max, go_min};
 
@@ -10,6 +10,25 @@ fn refused(pos: PosRange, what: &str) -> QueryError {
 }
 
 impl Planner<'_> {
+    /// Whether all durations of a query are right; that is told before anything else of it is.
+    pub(crate) fn check_durations(&self, expr: &Expr) -> Result<(), QueryError> {
+        let mut failure = Ok(());
+        expr.walk(&mut |node, _| {
+            let checks: &[(&DurationArg, bool)] = match node {
+                Expr::VectorSelector(v) => &[(&v.offset, true)],
+                Expr::MatrixSelector(m) => &[(&m.range, false), (&m.selector.offset, true)],
+                Expr::Subquery(s) => &[(&s.offset, true), (&s.step, false), (&s.range, false)],
+                _ => &[],
+            };
+            for (duration, is_offset) in checks {
+                if failure.is_ok() && duration.expr.is_some() {
+                    failure = self.duration_ms(duration, *is_offset).map(drop);
+                }
+            }
+        });
+        failure
+    }
+
     /// Milliseconds of a duration. Offsets may be negative, the others must be above 0.
     pub(super) fn duration_ms(&self, arg: &DurationArg, is_offset: bool) -> Result<i64, QueryError> {
         let Some(expr) = &arg.expr else { return Ok(arg.ms) };

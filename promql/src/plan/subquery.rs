@@ -37,7 +37,9 @@ impl Planner<'_> {
         let first = pinned.unwrap_or(grid.start) - offset;
         let last = pinned.unwrap_or_else(|| grid.last()) - offset;
         let start = first_point(first - range, step);
-        let inner = self.grid(start, last, step)?;
+        // what is asked for at no time is evaluated at none
+        let inner =
+            if grid.steps == 0 { Grid { start, step, steps: 0 } } else { self.grid(start, last, step)? };
         // the samples of inner queries count as the points of the outer windows
         let outer_count =
             if is_whole_query { self.count_times } else { std::mem::take(&mut self.count_times) };

@@ -1,6 +1,8 @@
 //! The engine seen from outside.
 
 #[cfg(test)]
+mod found;
+#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod queries;

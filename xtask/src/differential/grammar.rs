@@ -4,6 +4,10 @@
 
 use super::data::{END, START};
 use super::random::Random;
+use super::words::{
+    ARITHMETIC, COMPARISONS, EXPERIMENTAL_RANGE_FUNCTIONS, HISTOGRAM_FUNCTIONS, LABELS, RANGE_FUNCTIONS,
+    SETS, VECTOR_FUNCTIONS,
+};
 
 /// What of the language the peer knows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,7 +16,7 @@ pub(super) struct Dialect {
     pub(super) modern: bool,
     /// `promql-experimental-functions`
     pub(super) experimental: bool,
-    /// `promql-duration-expr`
+    /// Arithmetic with durations.
     pub(super) durations: bool,
     /// `promql-extended-range-selectors`
     pub(super) extended: bool,
@@ -27,78 +31,6 @@ pub(super) struct Grammar<'a> {
     /// Selectors without `@` and offset.
     plain: bool,
 }
-
-const RANGE_FUNCTIONS: &[&str] = &[
-    "rate",
-    "increase",
-    "delta",
-    "irate",
-    "idelta",
-    "changes",
-    "resets",
-    "deriv",
-    "avg_over_time",
-    "min_over_time",
-    "max_over_time",
-    "sum_over_time",
-    "count_over_time",
-    "stddev_over_time",
-    "stdvar_over_time",
-    "last_over_time",
-    "present_over_time",
-    "absent_over_time",
-];
-const EXPERIMENTAL_RANGE_FUNCTIONS: &[&str] = &[
-    "mad_over_time",
-    "ts_of_min_over_time",
-    "ts_of_max_over_time",
-    "ts_of_last_over_time",
-    "ts_of_first_over_time",
-];
-const VECTOR_FUNCTIONS: &[&str] = &[
-    "abs",
-    "ceil",
-    "floor",
-    "exp",
-    "ln",
-    "log2",
-    "log10",
-    "sqrt",
-    "sgn",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "deg",
-    "rad",
-    "timestamp",
-    "sort",
-    "sort_desc",
-    "absent",
-    "day_of_week",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "days_in_month",
-    "day_of_month",
-    "day_of_year",
-    "round",
-];
-const HISTOGRAM_FUNCTIONS: &[&str] =
-    &["histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev", "histogram_stdvar"];
-const LABELS: &[&str] = &["job", "instance", "code", "le", "kind", "zone"];
-const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^", "atan2"];
-const COMPARISONS: &[&str] = &["==", "!=", ">", "<", ">=", "<="];
-const SETS: &[&str] = &["and", "or", "unless"];
 
 impl<'a> Grammar<'a> {
     /// A grammar that takes its choices from there.
@@ -245,7 +177,7 @@ impl<'a> Grammar<'a> {
                     "{kind=~\"e.*\",job!=\"db\"}",
                 ]);
         }
-        if self.dialect.modern && self.random.chance(0.03) {
+        if self.dialect.modern && self.random.chance(0.05) {
             const UTF8: &[&str] = &[
                 "{\"weather.wind\"}",
                 "{\"weather.wind\",\"city.name\"=~\"Z.*\"}",
@@ -292,8 +224,8 @@ impl<'a> Grammar<'a> {
         if depth > 0 && self.random.chance(0.2) {
             let (inner, window) = (self.vector(depth - 1), self.window());
             let step = self.random.pick(&["", "30s", "1m", "17s", "15s"]);
-            // An older Prometheus counts a point at the beginning of the range in: none lies there at half a second.
-            let modifiers = if self.dialect.modern { self.modifiers() } else { " offset 500ms".to_owned() };
+            // An older Prometheus counts a point at the beginning of the range in: none lies there at a quarter of a second.
+            let modifiers = if self.dialect.modern { self.modifiers() } else { " offset 250ms".to_owned() };
             return format!("({inner})[{window}:{step}]{modifiers}");
         }
         let (metric, window) = (self.metric(), self.window());
@@ -346,11 +278,14 @@ impl<'a> Grammar<'a> {
             72..84 => {
                 let histogram = self.dialect.modern && self.random.chance(0.25);
                 let f = self.random.pick(if histogram { HISTOGRAM_FUNCTIONS } else { VECTOR_FUNCTIONS });
+                let f =
+                    if self.dialect.experimental && self.random.chance(0.02) { "start_timestamp" } else { f };
                 // Of what is large and has been rounded, these show nothing but the rounding.
-                let inner = if matches!(f, "sin" | "cos" | "tan") {
-                    format!("clamp({}, -100, 100)", self.vector(depth - 1))
-                } else {
-                    self.vector(depth - 1)
+                let inner = match f {
+                    "sin" | "cos" | "tan" => format!("clamp({}, -100, 100)", self.vector(depth - 1)),
+                    "minute" | "hour" | "month" | "year" | "days_in_month" => self.selector(),
+                    _ if f.starts_with("day_of") => self.selector(),
+                    _ => self.vector(depth - 1),
                 };
                 format!("{f}({inner})")
             }

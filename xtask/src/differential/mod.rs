@@ -8,6 +8,7 @@ mod peers;
 mod question;
 mod random;
 mod rules;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -131,7 +132,7 @@ pub(crate) fn run(binary: &Path, options: &Options) -> Result<String> {
     let dialect = Dialect {
         modern,
         experimental: has("promql-experimental-functions"),
-        durations: has("promql-duration-expr"),
+        durations: modern,
         extended: has("promql-extended-range-selectors"),
         fill: has("promql-binop-fill-modifiers"),
     };
@@ -213,14 +214,17 @@ fn one(
         tally.timed_out += 1;
         return;
     }
-    if !dialect.modern
-        && let Some(rule) = rules::explanation(&question, &a, &b, &found)
-    {
-        *tally.explained.entry(rule.name).or_default() += 1;
-        return;
-    }
     if varies {
         tally.varying += 1;
+        return;
+    }
+    let setting = rules::Setting {
+        modern: dialect.modern,
+        flush: options.flush,
+        delayed_names: options.features.split(',').any(|name| name == "promql-delayed-name-removal"),
+    };
+    if let Some(rule) = rules::explanation(setting, &question, (&a, &b), &found) {
+        *tally.explained.entry(rule.name).or_default() += 1;
         return;
     }
     *tally.unexplained.entry(found.kind).or_default() += 1;
@@ -267,11 +271,13 @@ fn summary(tally: &Tally, asked: u64) -> Result<String> {
     let left: u64 = tally.unexplained.values().sum();
     ensure!(left == 0, "{left} of {asked} answers differ, unexplained");
     Ok(format!(
-        "{} of {asked} same ({} with data, {} failing alike), {} explained, {} beyond the peer's limits",
+        "{} of {asked} same ({} with data, {} failing alike), {} explained, {} where the peer varies, \
+         {} beyond its limits",
         tally.same,
         tally.with_data,
         tally.failing_alike,
         tally.explained.values().sum::<u64>(),
+        tally.varying,
         tally.timed_out
     ))
 }

@@ -26,6 +26,34 @@ fn seconds(ms: i64) -> String {
     if ms % 1000 == 0 { (ms / 1000).to_string() } else { format!("{}.{:03}", ms / 1000, ms % 1000) }
 }
 
+/// The same written otherwise: keywords in capitals, comments, lines.
+fn dressed(query: &str, random: &mut Random) -> String {
+    const OTHERWISE: &[(&str, &str)] = &[
+        (" by (", " BY ("),
+        ("without (", "Without("),
+        (" offset ", "\tOFFSET "),
+        (" and ", " AND "),
+        (" or ", "\nOr "),
+        (" unless ", " UNLESS "),
+        ("sum", "SUM"),
+        ("bool ", "BOOL "),
+        (" group_left", " Group_Left"),
+        ("on (", "ON("),
+        (", ", " ,\n\t"),
+        (" + ", "+"),
+        ("[", " [ "),
+        ("(", "( # (\n"),
+        (")", " )"),
+        ("{", "{ "),
+    ];
+    let mut out = query.to_owned();
+    for _ in 0..random.between(1, 4) {
+        let (from, to) = random.pick(OTHERWISE);
+        out = out.replacen(from, to, random.index(3) + 1);
+    }
+    out
+}
+
 impl Question {
     /// Number `index` of the run with that seed.
     pub(super) fn generate(seed: u64, index: u64, dialect: Dialect) -> Self {
@@ -49,6 +77,7 @@ impl Question {
         } else {
             grammar.query()
         };
+        let query = if random.chance(0.1) { dressed(&query, &mut random) } else { query };
         Question { query, when, broken: is_broken }
     }
 

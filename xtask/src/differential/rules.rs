@@ -1,23 +1,68 @@
-//! What an older Prometheus (2.42) is known to answer differently, each with its reason.
+//! Differences that are known, each with its reason.
 //!
-//! Today's Prometheus has no rule here: whatever differs from it is a fault of ours.
-//! Two differences have no rule because questions and data keep clear of them: ranges were closed on the left before
-//! 3.0 (no sample, and no point of a subquery, lies where a range begins), and what 2.42 cannot parse is not asked.
+//! Most are what an older Prometheus (2.42) answers differently from today's. Two more have no rule because questions
+//! and data keep clear of them: ranges were closed on the left before 3.0 (no sample, and no point of a subquery, lies
+//! where a range begins), and what 2.42 cannot parse is not asked, but for queries that are broken on purpose.
 
 use super::judge::{Difference, Kind, Reply};
 use super::question::Question;
+
+/// What is compared.
+#[derive(Clone, Copy)]
+pub(super) struct Setting {
+    /// The peer is of version 3 or later.
+    pub(super) modern: bool,
+    /// Half of our data is in blocks.
+    pub(super) flush: bool,
+    /// `promql-delayed-name-removal`
+    pub(super) delayed_names: bool,
+}
 
 /// A known difference.
 pub(super) struct Rule {
     pub(super) name: &'static str,
     /// Why the answers differ.
     pub(super) reason: &'static str,
+    /// Where it holds.
+    holds: fn(Setting) -> bool,
     /// Whether it explains this one.
-    pub(super) explains: fn(&Question, &Reply, &Reply, &Difference) -> bool,
+    explains: fn(&Case<'_>) -> bool,
+}
+
+/// One difference.
+struct Case<'a> {
+    query: &'a str,
+    broken: bool,
+    ours: &'a Reply,
+    theirs: &'a Reply,
+    kind: Kind,
+}
+
+impl Case<'_> {
+    fn asks(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| calls(self.query, word))
+    }
+
+    fn succeeds(reply: &Reply) -> bool {
+        reply.body["status"] == "success"
+    }
+}
+
+/// Whether the word is in the query, not as the end or the beginning of a longer one.
+fn calls(query: &str, word: &str) -> bool {
+    let query = query.to_ascii_lowercase();
+    let part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+    query.match_indices(word).any(|(at, _)| {
+        !part(query[..at].chars().next_back()) && !part(query[at + word.len()..].chars().next())
+    })
 }
 
 fn error(reply: &Reply) -> &str {
     reply.body["error"].as_str().unwrap_or("")
+}
+
+fn older(setting: Setting) -> bool {
+    !setting.modern
 }
 
 /// All rules.
@@ -25,31 +70,123 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "parse error words",
         reason: "3.x names the parameter before a parse error and has reworded many of them",
-        explains: |_, ours, theirs, difference| {
-            difference.kind == Kind::Error
-                && ours.body["errorType"] == "bad_data"
-                && theirs.body["errorType"] == "bad_data"
-                && error(ours).starts_with("invalid parameter")
+        holds: older,
+        explains: |case| {
+            case.kind == Kind::Error
+                && case.ours.body["errorType"] == "bad_data"
+                && case.theirs.body["errorType"] == "bad_data"
+                && error(case.ours).starts_with("invalid parameter")
         },
     },
     Rule {
         name: "newer syntax",
         reason: "a broken query may happen to be right in 3.x: durations as numbers, quoted names, newer operators",
-        explains: |question, ours, theirs, difference| {
-            question.broken
-                && difference.kind == Kind::Status
-                && ours.body["status"] == "success"
-                && theirs.body["errorType"] == "bad_data"
+        holds: older,
+        explains: |case| {
+            case.broken
+                && case.kind == Kind::Status
+                && case.ours.body["errorType"] != "bad_data"
+                && case.theirs.body["errorType"] == "bad_data"
         },
+    },
+    Rule {
+        name: "newer names",
+        reason: "since 3.0 any UTF-8 text is a label name; before, one with other characters was refused",
+        holds: older,
+        explains: |case| {
+            error(case.theirs).starts_with("invalid ") && error(case.theirs).contains("label name")
+        },
+    },
+    Rule {
+        name: "holt_winters",
+        reason: "renamed double_exponential_smoothing in 3.0",
+        holds: older,
+        explains: |case| case.asks(&["holt_winters"]),
+    },
+    Rule {
+        name: "bounds of k",
+        reason: "2.42 refuses NaN, -Inf and what is too large as a parameter of topk in other words or at other times",
+        holds: older,
+        explains: |case| case.asks(&["topk", "bottomk"]) && error(case.theirs).ends_with("overflows int64"),
+    },
+    Rule {
+        name: "equals of topk",
+        reason: "the heap of 2.42 keeps others of equal values",
+        holds: older,
+        explains: |case| case.asks(&["topk", "bottomk"]) && case.kind == Kind::Data,
+    },
+    Rule {
+        name: "names after atan2",
+        reason: "2.42 does not drop the metric's name there",
+        holds: older,
+        explains: |case| {
+            case.asks(&["atan2"]) && (case.kind == Kind::Data || error(case.ours).contains("same labelset"))
+        },
+    },
+    Rule {
+        name: "extrapolation to zero",
+        reason: "since 2.52 rate and increase first limit how far they extrapolate, then see where a counter was zero",
+        holds: older,
+        explains: |case| case.asks(&["rate", "increase"]) && case.kind == Kind::Data,
+    },
+    Rule {
+        name: "deviation of what is not finite",
+        reason: "stddev and stdvar of one NaN or infinity are 0 in 2.42, those over time of an infinity NaN",
+        holds: older,
+        explains: |case| {
+            case.asks(&["stddev", "stdvar", "stddev_over_time", "stdvar_over_time"])
+                && case.kind == Kind::Data
+        },
+    },
+    Rule {
+        name: "several matches",
+        reason: "2.42 does not notice several partners where a comparison lets none of them through",
+        holds: older,
+        explains: |case| {
+            error(case.ours).starts_with("multiple matches for labels") && Case::succeeds(case.theirs)
+        },
+    },
+    Rule {
+        name: "trend of a pinned window",
+        reason: "2.42 moves the window of predict_linear with the steps even where `@` holds it",
+        holds: older,
+        explains: |case| {
+            case.asks(&["predict_linear"]) && case.query.contains('@') && case.kind == Kind::Data
+        },
+    },
+    Rule {
+        name: "choice among equals",
+        reason: "which of equal values topk, bottomk and limitk choose follows the order of series, which is no longer \
+                 that of arrival once a part of them is in blocks",
+        holds: |setting| setting.flush,
+        explains: |case| case.asks(&["topk", "bottomk", "limitk"]) && case.kind == Kind::Data,
+    },
+    Rule {
+        name: "names after info",
+        reason: "3.14 forgets in info that a name is to be dropped at the end; mended in later versions",
+        holds: |setting| setting.modern && setting.delayed_names,
+        explains: |case| case.asks(&["info"]) && case.kind == Kind::Data,
     },
 ];
 
 /// The first rule that explains the difference.
 pub(super) fn explanation(
+    setting: Setting,
     question: &Question,
-    ours: &Reply,
-    theirs: &Reply,
+    (ours, theirs): (&Reply, &Reply),
     difference: &Difference,
 ) -> Option<&'static Rule> {
-    RULES.iter().find(|rule| (rule.explains)(question, ours, theirs, difference))
+    let case = Case { query: &question.query, broken: question.broken, ours, theirs, kind: difference.kind };
+    RULES.iter().find(|rule| (rule.holds)(setting) && (rule.explains)(&case))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_whole() {
+        assert!(calls("sum(rate(x[5m]))", "rate") && calls("TopK(1, x)", "topk"));
+        assert!(!calls("irate(x[5m])", "rate") && !calls("rate_x", "rate"));
+    }
 }

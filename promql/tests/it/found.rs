@@ -1,0 +1,105 @@
+//! What generated queries found once: the answers are those that Prometheus 3.14 gives.
+
+use promql::EngineTarget;
+use promql::test_script::{parse_script, run_script};
+use runtime::Runtime;
+
+fn passes(name: &str, script: &str) {
+    let runtime = Runtime::real();
+    let script = parse_script(name, script).expect("a script");
+    let mut target = EngineTarget::new(runtime.clone());
+    let report = runtime.block_on(run_script(&script, &mut target));
+    let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
+    assert!(report.failures.is_empty() && report.passed > 0, "{failures:#?}");
+}
+
+#[test]
+fn of_equal_values_those_stay_that_a_heap_leaves() {
+    passes(
+        "equals",
+        r#"
+load 1m
+  x{a="1"} 1 1
+  x{a="2"} 1 1
+  x{a="3"} 2 2
+  x{a="4"} 1 1
+  x{a="5"} NaN NaN
+
+eval instant at 0 topk(2, x)
+  {__name__="x", a="2"} 1
+  {__name__="x", a="3"} 2
+
+eval instant at 0 bottomk(2, x)
+  {__name__="x", a="1"} 1
+  {__name__="x", a="2"} 1
+
+eval instant at 0 bottomk(3, x)
+  {__name__="x", a="1"} 1
+  {__name__="x", a="2"} 1
+  {__name__="x", a="4"} 1
+"#,
+    );
+}
+
+#[test]
+fn durations_are_checked_before_anything_else() {
+    passes(
+        "durations",
+        r#"
+load 1m
+  x 1 2 3
+
+eval instant at 2m max_over_time(x[step()] anchored)
+  expect fail msg:15:21: duration must be greater than 0
+
+eval instant at 2m max_over_time(x[1m] anchored)
+  expect fail msg:anchored modifier can only be used with: changes, delta, increase, rate, resets - not with max_over_time
+"#,
+    );
+}
+
+#[test]
+fn what_is_asked_for_at_no_time_is_not_evaluated() {
+    passes(
+        "no time",
+        r#"
+load 1m
+  x 1 2 3
+
+eval instant at 2m30s last_over_time(max_over_time(deriv(x[5m] anchored)[7m:1m])[15s:1m])
+"#,
+    );
+}
+
+#[test]
+fn what_only_histograms_do_fails_between_numbers() {
+    passes(
+        "trim",
+        r#"
+eval instant at 0 1 </ 2
+  expect fail msg:operator "</" not allowed for Scalar operations
+"#,
+    );
+}
+
+#[test]
+fn sorts_of_one_time_are_not_in_vain() {
+    passes(
+        "sorts",
+        r#"
+load 1m
+  x{a="1"} 3 3
+  x{a="2"} 1 1
+
+eval range from 0 to 1m step 1m sort(x)
+  expect warn
+  x{a="1"} 3 3
+  x{a="2"} 1 1
+
+eval range from 0 to 1m step 1m sort(x @ 0)
+  expect no_warn
+  x{a="1"} 3 3
+  x{a="2"} 1 1
+"#,
+    );
+}
