@@ -50,7 +50,7 @@ load 1m
   x 1 2 3
 
 eval instant at 2m max_over_time(x[step()] anchored)
-  expect fail msg:15:21: duration must be greater than 0
+  expect fail msg:16:22: duration must be greater than 0
 
 eval instant at 2m max_over_time(x[1m] anchored)
   expect fail msg:anchored modifier can only be used with: changes, delta, increase, rate, resets - not with max_over_time
@@ -66,7 +66,7 @@ fn what_is_asked_for_at_no_time_is_not_evaluated() {
 load 1m
   x 1 2 3
 
-eval instant at 2m30s last_over_time(max_over_time(deriv(x[5m] anchored)[7m:1m])[15s:1m])
+eval range from 2m30s to 2m30s step 1m last_over_time(max_over_time(deriv(x[5m] anchored)[7m:1m])[15s:1m])
 "#,
     );
 }
