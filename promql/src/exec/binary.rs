@@ -36,7 +36,14 @@ impl Operator for Binary {
     }
 
     fn detail(&self) -> String {
-        format!("{} {:?}", self.op.as_str(), self.matching)
+        let m = &self.matching;
+        let keyword = if m.on { "on" } else { "ignoring" };
+        let side = match m.card {
+            Cardinality::ManyToOne => format!(" group_left ({})", m.include.join(", ")),
+            Cardinality::OneToMany => format!(" group_right ({})", m.include.join(", ")),
+            Cardinality::OneToOne | Cardinality::ManyToMany => String::new(),
+        };
+        format!("{} {keyword} ({}){side}", self.op.as_str(), m.labels.join(", "))
     }
 
     fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {

@@ -60,7 +60,13 @@ impl Operator for Map {
     }
 
     fn detail(&self) -> String {
-        format!("{:?}", self.kind)
+        match &self.kind {
+            MapKind::Scalar { op, swapped, return_bool, .. } => {
+                let op = format!("{}{}", op.as_str(), if *return_bool { " bool" } else { "" });
+                if *swapped { format!("scalar {op} vector") } else { format!("vector {op} scalar") }
+            }
+            kind => format!("{kind:?}"),
+        }
     }
 
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {

@@ -300,9 +300,12 @@ impl OperatorExec {
     /// What it has done so far.
     pub(crate) fn measured(&self) -> Measured {
         let set = self.metrics.clone_inner();
-        let sum = |name: &str| set.sum_by_name(name).map_or(0, |value| value.as_usize() as u64);
-        let times = set.iter().filter(|metric| metric.value().name() == WHOLE_TIME);
-        let slowest = times.map(|metric| metric.value().as_usize() as u64).max().unwrap_or(0);
+        let of = |name: &'static str| {
+            let metrics = set.iter().filter(move |metric| metric.value().name() == name);
+            metrics.map(|metric| metric.value().as_usize() as u64)
+        };
+        let sum = |name: &'static str| of(name).sum();
+        let slowest = of(WHOLE_TIME).max().unwrap_or(0);
         Measured {
             rows: set.output_rows().unwrap_or(0) as u64,
             bytes: sum("output_bytes"),
