@@ -7,7 +7,7 @@ use proto::Selection;
 
 use super::{MatrixSeries, QueryError, Value};
 use crate::ast::MatrixSelector;
-use crate::exec::{QueryContext, from_plan_error, sample_size};
+use crate::exec::{Grid, QueryContext, from_plan_error, sample_size};
 use crate::functions::{Extended, extend_floats};
 use crate::plan::Planner;
 
@@ -89,7 +89,9 @@ pub(super) async fn matrix(
             }
             let size = floats.len() + histograms.iter().map(|(_, h)| sample_size(h)).sum::<usize>();
             query.samples.looked_at(size as u64, size as u64, 1);
-            query.samples.looked_at_steps(1, 1, |_| (size as u64, size as u64));
+            query
+                .samples
+                .looked_at_steps(Grid::new(window.end, window.end, 0), 1, |_| (size as u64, size as u64));
             query.samples.hold(size)?;
             if size > 0 {
                 let labels = selection.series()[series].labels.clone();

@@ -102,7 +102,7 @@ impl Run<'_> {
             self.lookback_ms(),
             options.max_samples,
             self.timeout(),
-            self.request.per_step_stats.then_some(self.points().steps),
+            self.request.per_step_stats.then_some(self.points()),
         ))
     }
 

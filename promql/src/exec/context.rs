@@ -61,11 +61,11 @@ impl QueryContext {
         lookback_ms: i64,
         max_samples: usize,
         timeout: Duration,
-        counted_steps: Option<usize>,
+        counted: Option<Grid>,
     ) -> Self {
         let mut samples = SampleMeter { limit: max_samples, ..SampleMeter::default() };
-        if let Some(steps) = counted_steps {
-            samples.count_steps(steps);
+        if let Some(points) = counted {
+            samples.count_steps(points);
         }
         let deadline = runtime.monotonic() + timeout;
         QueryContext {
@@ -246,6 +246,8 @@ pub(crate) struct SampleMeter {
     read: AtomicU64,
     /// Samples looked at and samples read per step of the query, when asked for.
     per_step: Option<Mutex<Vec<(u64, u64)>>>,
+    /// The query's steps.
+    points: Option<Grid>,
 }
 
 impl SampleMeter {
@@ -264,19 +266,32 @@ impl SampleMeter {
     /// Looked at `count` samples for each of `times` steps, of which `read` were read for it.
     pub(crate) fn looked_at(&self, count: u64, read: u64, times: u64) {
         self.total.fetch_add(count * times, Ordering::Relaxed);
-        self.read.fetch_add(read * times.min(1), Ordering::Relaxed);
+        self.read.fetch_add(read, Ordering::Relaxed);
     }
 
     /// Counts per step from now on.
-    fn count_steps(&mut self, steps: usize) {
-        self.per_step = Some(Mutex::new(vec![(0, 0); steps]));
+    fn count_steps(&mut self, points: Grid) {
+        self.per_step = Some(Mutex::new(vec![(0, 0); points.steps]));
+        self.points = Some(points);
     }
 
     /// Looked at, and read, so many samples at each step of an expression that counts `times` times. An expression of
-    /// one step whose values are repeated counts at every step, and is read for the first.
-    pub(crate) fn looked_at_steps(&self, steps: usize, times: u64, of: impl Fn(usize) -> (u64, u64)) {
-        let Some(per_step) = self.per_step.as_ref().filter(|_| times > 0) else { return };
-        let mut counts = per_step.lock();
+    /// one step whose values are repeated counts at every step, and is read for the first. Inside a subquery, where
+    /// `times` is 0, what is read counts at the first step of the query that is not before.
+    pub(crate) fn looked_at_steps(&self, grid: Grid, times: u64, of: impl Fn(usize) -> (u64, u64)) {
+        let (Some(per_step), Some(points)) = (&self.per_step, self.points) else { return };
+        let (steps, mut counts) = (grid.steps, per_step.lock());
+        if times == 0 {
+            for step in 0..steps {
+                let behind = i128::from(grid.at(step)) - i128::from(points.start);
+                let at = (behind + i128::from(points.step) - 1).max(0) / i128::from(points.step.max(1));
+                let last = counts.len().saturating_sub(1);
+                if let Some(count) = counts.get_mut(usize::try_from(at).map_or(last, |at| at.min(last))) {
+                    count.1 += of(step).1;
+                }
+            }
+            return;
+        }
         let is_repeated = steps == 1;
         for (step, count) in counts.iter_mut().enumerate() {
             if step >= steps && !is_repeated {

@@ -148,7 +148,7 @@ impl InstantSelect {
         }
         query.samples.looked_at(looked_at, looked_at, self.count_times);
         let batch = out.finish();
-        query.samples.looked_at_steps(steps, self.count_times, |step| {
+        query.samples.looked_at_steps(self.grid, self.count_times, |step| {
             let samples = batch.samples_at(step) as u64;
             (samples, samples)
         });

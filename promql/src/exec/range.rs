@@ -58,7 +58,7 @@ impl RangeSelect {
         params: &[Vec<f64>],
     ) -> Result<SeriesBatch, QueryError> {
         let mut out = BatchBuilder::new(self.spec.grid.steps, range.len());
-        let mut rows = WindowRows::new(&self.spec, query, params);
+        let mut rows = WindowRows::new(&self.spec, query, params, true);
         for (i, series) in range.enumerate() {
             query.check_abandoned()?;
             let entry = &samples.series[i];

@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use proto::{Fragment, FragmentEnd, FragmentOutput, FragmentPart, RunFragment};
 
 use super::context::QueryContext;
+use super::grid::Grid;
 use super::operator::{BatchStream, Inputs, Operator, deferred};
 use super::wire;
 use crate::annotations::Annotation;
@@ -52,7 +53,7 @@ impl Operator for Remote {
                         Ok(Some((batch, (parts, this, inputs))))
                     }
                     Some(FragmentPart::End(end)) => {
-                        take_end(end, this.steps, this.fragment.count_times, &inputs.query);
+                        take_end(end, &this.fragment, &inputs.query);
                         Ok(None)
                     }
                     None => Ok(None),
@@ -76,7 +77,7 @@ impl Remote {
 }
 
 /// Takes over what a place noted and counted. Its samples are multiplied already.
-fn take_end(end: FragmentEnd, steps: usize, count_times: u64, query: &QueryContext) {
+fn take_end(end: FragmentEnd, fragment: &Fragment, query: &QueryContext) {
     query.annotate_all(end.notes.into_iter().map(Annotation::from_note).collect());
     for warning in end.warnings {
         query.warn(warning);
@@ -84,7 +85,8 @@ fn take_end(end: FragmentEnd, steps: usize, count_times: u64, query: &QueryConte
     // what it read to look at them it does not tell
     query.samples.looked_at(end.samples_total, end.samples_total, 1);
     let per_step = &end.samples_per_step;
-    query.samples.looked_at_steps(steps, count_times, |i| {
+    let (start, last, step) = fragment.grid;
+    query.samples.looked_at_steps(Grid::new(start, last, step), fragment.count_times, |i| {
         let samples = per_step.get(i).copied().unwrap_or(0);
         (samples, samples)
     });

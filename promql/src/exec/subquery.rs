@@ -70,7 +70,7 @@ impl SubqueryWindow {
         params: &[Vec<f64>],
     ) -> Result<SeriesBatch, QueryError> {
         let mut out = BatchBuilder::new(self.spec.grid.steps, batch.rows());
-        let mut rows = WindowRows::new(&self.spec, &inputs.query, params);
+        let mut rows = WindowRows::new(&self.spec, &inputs.query, params, false);
         let (mut ts, mut vs) = (Vec::new(), Vec::new());
         for i in 0..batch.rows() {
             inputs.query.check_abandoned()?;

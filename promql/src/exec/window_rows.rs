@@ -83,11 +83,18 @@ pub(crate) struct WindowRows<'a> {
     noted_non_counter: bool,
     looked_at: u64,
     read: u64,
+    /// Whether the rows come from storage: those of a subquery have been read before.
+    are_stored: bool,
 }
 
 impl<'a> WindowRows<'a> {
     /// For one batch.
-    pub(crate) fn new(spec: &'a WindowSpec, query: &'a QueryContext, params: &'a [Vec<f64>]) -> Self {
+    pub(crate) fn new(
+        spec: &'a WindowSpec,
+        query: &'a QueryContext,
+        params: &'a [Vec<f64>],
+        are_stored: bool,
+    ) -> Self {
         WindowRows {
             spec,
             query,
@@ -99,6 +106,7 @@ impl<'a> WindowRows<'a> {
             noted_non_counter: false,
             looked_at: 0,
             read: 0,
+            are_stored,
         }
     }
 
@@ -159,10 +167,12 @@ impl<'a> WindowRows<'a> {
             }
         };
         self.looked_at += shared.work;
-        self.read += shared.read;
+        self.read += if self.are_stored { shared.read } else { 0 };
         let bounds = &shared.bounds;
-        let count = |step: usize| (u64::from(bounds.hi[step] - bounds.lo[step]), bounds.new_at(step));
-        self.query.samples.looked_at_steps(spec.grid.steps, spec.count_times, count);
+        let are_stored = u64::from(self.are_stored);
+        let count =
+            |step: usize| (u64::from(bounds.hi[step] - bounds.lo[step]), bounds.new_at(step) * are_stored);
+        self.query.samples.looked_at_steps(spec.grid, spec.count_times, count);
         let plan = SlidePlan {
             bounds: &shared.bounds,
             terms: &shared.terms,
@@ -287,14 +297,14 @@ impl<'a> WindowRows<'a> {
             let before = step.checked_sub(1).map_or((0, 0), |i| (windows[i].0.end, windows[i].1.end));
             let known = before.1.clamp(histograms.start, histograms.end);
             let new = floats.end - before.0.clamp(floats.start, floats.end);
-            (all, new as u64 + sizes[histograms.end] - sizes[known])
+            (all, (new as u64 + sizes[histograms.end] - sizes[known]) * u64::from(self.are_stored))
         };
         for step in 0..windows.len() {
             let (all, new) = size(step);
             self.looked_at += all;
             self.read += new;
         }
-        self.query.samples.looked_at_steps(windows.len(), self.spec.count_times, size);
+        self.query.samples.looked_at_steps(self.spec.grid, self.spec.count_times, size);
     }
 
     /// `rate` and `increase` of what does not look like a counter.

@@ -300,4 +300,6 @@ fn samples_are_counted_as_prometheus_counts_them() {
     assert_eq!(per_step("rate(m[5m]) + m @ 600"), at([6, 6, 6], [6, 1, 1]));
     assert_eq!(per_step("deriv(m[5m])"), at([5, 5, 5], [5, 1, 1]));
     assert_eq!(per_step("max_over_time(m[5m:1m])"), at([5, 5, 5], [5, 1, 1]));
+    // three windows of five samples, then one more sample a step; what the outer window holds is not read again
+    assert_eq!(per_step("max_over_time(rate(m[5m])[3m:1m])"), at([3, 3, 3], [7, 1, 1]));
 }
