@@ -110,6 +110,12 @@ impl DeltaPage {
         self.bytes.len() + self.blocks.len() * size_of::<(u32, i64)>()
     }
 
+    /// The byte that reading from value `at` on looks at first.
+    pub(crate) fn first_byte(&self, at: usize) -> u8 {
+        let block = self.blocks.get(at.saturating_sub(1) / (self.per_mini * self.minis));
+        block.and_then(|(at, _)| self.bytes.get(*at as usize)).copied().unwrap_or(0)
+    }
+
     /// Reads values `range` into `out`, which is as long.
     pub(crate) fn read(&self, range: Range<usize>, out: &mut [i64]) -> Result<(), PageError> {
         if range.end > self.total || range.start > range.end || out.len() != range.len() {

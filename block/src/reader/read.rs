@@ -1,9 +1,10 @@
 //! Samples of selected series, as a batch.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::{HistogramPoint, SampleBatch, SeriesSamples, TimeRange, TimestampMs};
 
 use super::samples::{
@@ -15,6 +16,9 @@ use crate::BlockError;
 use crate::layout::PieceFile;
 use crate::pages::PageError;
 use crate::writer::BlockHistogram;
+
+/// Fewer values than these are decoded at once: that is over before another thread would have begun.
+const INLINE_VALUES: usize = 1 << 17;
 
 /// A series that has float samples in the range.
 struct Wanted {
@@ -178,12 +182,13 @@ impl BlockReader {
         }
         let mut mantissa = self.fetch(piece, &index, SampleColumn::Mantissa, &pages[0].pages).await?;
         let mut value = self.fetch(piece, &index, SampleColumn::Value, &pages[1].pages).await?;
-        let decoded = self.runtime.cpu(move || -> Result<Vec<f64>, PageError> {
+        let mut decode = move || -> Result<Vec<f64>, PageError> {
             let mut out = vec![0.0; values];
             read_values(&mut tasks, &mut mantissa, &mut value, &mut out)?;
             Ok(out)
-        });
-        let decoded = decoded.await.map_err(|error| damaged(&self.meta, &path, error))?;
+        };
+        let decoded = if values < INLINE_VALUES { decode() } else { self.runtime.cpu(decode).await };
+        let decoded = decoded.map_err(|error| damaged(&self.meta, &path, error))?;
         if batch.values.is_empty() {
             batch.values = decoded;
         } else {

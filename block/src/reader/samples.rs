@@ -179,6 +179,18 @@ impl Page {
         Ok(())
     }
 
+    /// The byte of the values that reading from `row` on looks at first.
+    fn first_byte(&self, row: u64) -> u8 {
+        let row = (row - self.rows.start) as u32;
+        let at = self.runs.partition_point(|(run, _)| run.end <= row);
+        let Some((run, value)) = self.runs.get(at) else { return 0 };
+        let value = (value + row.saturating_sub(run.start)) as usize;
+        match &self.values {
+            PageValues::Delta(page) => page.first_byte(value),
+            PageValues::Split { bytes, .. } => bytes.get(value).copied().unwrap_or(0),
+        }
+    }
+
     fn integers(&self, range: Range<usize>, out: &mut [i64]) -> Result<(), PageError> {
         match &self.values {
             PageValues::Delta(page) => page.read(range, out),
@@ -216,6 +228,14 @@ impl Decompressor {
     }
 }
 
+/// The page that holds `row`; `last` is the one used last.
+fn page_of<'a>(pages: &'a [Arc<Page>], last: &mut usize, row: u64) -> Option<&'a Page> {
+    if !pages.get(*last).is_some_and(|page| page.rows.contains(&row)) {
+        *last = pages.partition_point(|page| page.rows.end <= row);
+    }
+    pages.get(*last).map(|page| &**page).filter(|page| page.rows.start <= row)
+}
+
 /// Pages of one column, ascending by row.
 #[derive(Debug)]
 pub(crate) struct ColumnReader {
@@ -231,39 +251,33 @@ impl ColumnReader {
         ColumnReader { pages, last: 0, integers: Vec::new(), bits: Vec::new() }
     }
 
-    /// The page that holds `row`.
-    fn page(&mut self, row: u64) -> Result<Arc<Page>, PageError> {
-        let found = match self.pages.get(self.last) {
-            Some(page) if page.rows.contains(&row) => Some(page),
-            _ => {
-                self.last = self.pages.partition_point(|p| p.rows.end <= row);
-                self.pages.get(self.last).filter(|p| p.rows.start <= row)
-            }
-        };
-        found.cloned().ok_or(PageError("a page is missing"))
-    }
-
-    /// Calls `each` with (page, first row, values) of every run of values inside `rows`.
+    /// Calls `each` with (page, first row, values) of every run of values inside `rows`; `last` is the page used last.
     fn visit(
-        &mut self,
+        pages: &[Arc<Page>],
+        last: &mut usize,
         rows: Range<u64>,
-        mut each: impl FnMut(&mut Self, &Page, u64, Range<usize>) -> Result<(), PageError>,
+        mut each: impl FnMut(&Page, u64, Range<usize>) -> Result<(), PageError>,
     ) -> Result<(), PageError> {
         let mut at = rows.start;
         while at < rows.end {
-            let page = self.page(at)?;
+            let page = page_of(pages, last, at).ok_or(PageError("a page is missing"))?;
             let end = page.rows.end.min(rows.end);
-            page.runs(at..end, |row, values| each(self, &page, row, values))?;
+            page.runs(at..end, |row, values| each(page, row, values))?;
             at = end;
         }
         Ok(())
+    }
+
+    /// What reading from `row` on looks at first.
+    fn first_byte(&mut self, row: u64) -> u8 {
+        page_of(&self.pages, &mut self.last, row).map_or(0, |page| page.first_byte(row))
     }
 
     /// The integers of `rows`, `absent` where there is none.
     pub(crate) fn integers(&mut self, rows: Range<u64>, absent: i64) -> Result<Vec<i64>, PageError> {
         let start = rows.start;
         let mut out = vec![absent; (rows.end - rows.start) as usize];
-        self.visit(rows, |_, page, row, values| {
+        Self::visit(&self.pages, &mut self.last, rows, |page, row, values| {
             let at = (row - start) as usize;
             let target = &mut out[at..at + values.len()];
             page.integers(values, target)
@@ -279,13 +293,14 @@ impl ColumnReader {
         out: &mut [f64],
     ) -> Result<usize, PageError> {
         let (start, mut filled) = (rows.start, 0);
-        self.visit(rows, |column, page, row, values| {
+        let integers = &mut self.integers;
+        Self::visit(&self.pages, &mut self.last, rows, |page, row, values| {
             let (at, n) = ((row - start) as usize, values.len());
-            if column.integers.len() < n {
-                column.integers.resize(n, 0);
+            if integers.len() < n {
+                integers.resize(n, 0);
             }
-            page.integers(values, &mut column.integers[..n])?;
-            scale(&column.integers[..n], mul, den, &mut out[at..at + n]);
+            page.integers(values, &mut integers[..n])?;
+            scale(&integers[..n], mul, den, &mut out[at..at + n]);
             filled += n;
             Ok(())
         })?;
@@ -295,10 +310,11 @@ impl ColumnReader {
     /// Puts the doubles of `rows` where they belong in `out`; how many there are.
     fn doubles(&mut self, rows: Range<u64>, out: &mut [f64]) -> Result<usize, PageError> {
         let (start, mut filled) = (rows.start, 0);
-        self.visit(rows, |column, page, row, values| {
+        let found = &mut self.bits;
+        Self::visit(&self.pages, &mut self.last, rows, |page, row, values| {
             let (at, n) = ((row - start) as usize, values.len());
-            page.bits(values, &mut column.bits)?;
-            for (slot, bits) in out[at..at + n].iter_mut().zip(&column.bits) {
+            page.bits(values, found)?;
+            for (slot, bits) in out[at..at + n].iter_mut().zip(&*found) {
                 *slot = f64::from_bits(*bits);
             }
             filled += n;
@@ -317,6 +333,9 @@ pub(crate) struct ValueTask {
     pub(crate) out: usize,
 }
 
+/// Series whose values are asked for together.
+const AHEAD: usize = 16;
+
 /// Decodes the values of `tasks` into `out`.
 pub(crate) fn read_values(
     tasks: &mut [ValueTask],
@@ -326,7 +345,16 @@ pub(crate) fn read_values(
 ) -> Result<(), PageError> {
     // page after page
     tasks.sort_by_key(|t| t.rows.start);
-    for task in tasks.iter() {
+    let mut ahead = tasks.iter();
+    for (number, task) in tasks.iter().enumerate() {
+        if number % AHEAD == 0 {
+            // Values lie far apart, so that each is waited for; asked for together, they are waited for together.
+            let first = |task: &ValueTask| match task.at.scale {
+                Some(_) => mantissa.first_byte(task.rows.start),
+                None => value.first_byte(task.rows.start),
+            };
+            std::hint::black_box(ahead.by_ref().take(AHEAD).map(first).fold(0, u8::wrapping_add));
+        }
         let n = (task.rows.end - task.rows.start) as usize;
         let target = &mut out[task.out..task.out + n];
         let mut filled = 0;

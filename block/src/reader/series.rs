@@ -281,7 +281,7 @@ impl SeriesTable {
         let mut values = Vec::new();
         if let Some(code) = code {
             // by position in the dictionary of values: the column's own code
-            let mut known: HashMap<u32, u32> = HashMap::new();
+            let mut known: hashbrown::HashMap<u32, u32> = hashbrown::HashMap::new();
             for (row, slot) in codes.iter_mut().enumerate() {
                 let pair = self.pairs(row).find(|i| self.name_codes[*i] as usize == code);
                 if let Some(pair) = pair {
