@@ -3,9 +3,9 @@
 //! Parts of a series come in the order of windows, then generations. Where they overlap the earlier part wins
 //! an equal timestamp. Series that share vectors in every block share them in the result.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::{HistogramPoint, SampleBatch, SeriesSamples, TimestampMs};
 
 /// Series `index` of batch `batch`.

@@ -18,6 +18,8 @@ use crate::merge::{Part, merge};
 const SAMPLE_BYTES: usize = 24;
 /// How far before its range a read looks for the histogram that the first one follows.
 const EARLIER_MS: i64 = 10 * 60_000;
+/// Fewer values than these are merged at once: that is over before another thread would have begun.
+const INLINE_VALUES: usize = 1 << 17;
 /// Bytes of a permit of the budget.
 pub(crate) const PERMIT_BYTES: usize = 64 << 10;
 
@@ -135,6 +137,10 @@ impl MergedSelection {
             && batches.iter().enumerate().all(|(i, b)| i == alone || b.series.is_empty())
         {
             return Ok(batches.swap_remove(alone));
+        }
+        let values: usize = batches.iter().map(|batch| batch.values.len() + batch.histograms.len()).sum();
+        if values < INLINE_VALUES {
+            return Ok(merge(&batches, &parts));
         }
         Ok(self.runtime.cpu(move || merge(&batches, &parts)).await)
     }

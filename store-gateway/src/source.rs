@@ -1,6 +1,6 @@
 //! The source of old data: finds the blocks of a request, asks each, puts the answers together.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use block::{
     BlockCache, BlockCacheOptions, BlockError, BlockMeta, BlockReader, BlockSelection, Catalogs, Edit,
 };
 use futures::{StreamExt, TryStreamExt};
+use hashbrown::HashMap;
 use model::{BlockId, Exemplar, Labels, Matcher, Metadata, SeriesId, TenantId, TimeRange, TimestampMs};
 use proto::{
     DataChanges, DataVersion, LabelsWanted, MetadataRequest, PartUse, SelectRequest, SelectedSeries,
@@ -23,6 +24,8 @@ use crate::selection::{Bounds, Found, MergedSelection, PERMIT_BYTES, Told};
 
 /// Blocks of each kind that are told of when it is asked what a selection reads.
 const PARTS_TOLD_MAX: usize = 1000;
+/// Fewer series than these are gathered at once: that is over before another thread would have begun.
+const INLINE_SERIES: usize = 1 << 11;
 /// Blocks whose metadata is looked at, newest first.
 const METADATA_BLOCKS_MAX: usize = 64;
 
@@ -121,7 +124,9 @@ impl BlockSource {
         blocks.retain(|found| !found.selection.rows().is_empty());
         let selections: Vec<BlockSelection> = blocks.iter().map(|f| f.selection.clone()).collect();
         let (wanted, series_max) = (request.labels.clone(), request.series_max);
-        let gathered = self.runtime.cpu(move || gather(&selections, &wanted, series_max)).await?;
+        let count: usize = selections.iter().map(|selection| selection.rows().len()).sum();
+        let gather = move || gather(&selections, &wanted, series_max);
+        let gathered = if count < INLINE_SERIES { gather() } else { self.runtime.cpu(gather).await }?;
         Ok(Arc::new(MergedSelection {
             runtime: self.runtime.clone(),
             range,
