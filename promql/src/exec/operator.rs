@@ -138,7 +138,7 @@ impl Inputs {
 }
 
 /// From so many values on, work goes to the CPU pool: less is done before another thread would have begun.
-const OFFLOAD_VALUES: usize = 1 << 16;
+const OFFLOAD_VALUES: usize = 1 << 17;
 
 /// Runs work over `values` values where it does not hold up other tasks.
 pub(crate) async fn compute<T, F>(query: &QueryContext, values: usize, work: F) -> T

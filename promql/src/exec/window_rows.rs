@@ -14,7 +14,7 @@ use crate::annotations::Annotation;
 use crate::ast::PosRange;
 use crate::engine::QueryError;
 use crate::functions::{
-    Algebra, Bounds, Edges, Extended, Family, Notes, RateTerms, Run, SlidePlan, SlideScratch, Window,
+    Algebra, Bounds, Edges, Ends, Extended, Family, Notes, RateTerms, Run, SlidePlan, SlideScratch, Window,
     WindowFunction, WindowValue, each_state, evaluate, slide, slides,
 };
 use crate::histogram::sample_size;
@@ -69,6 +69,20 @@ struct Shared {
     read: u64,
 }
 
+impl Shared {
+    /// True when that was so little that keeping it saves nothing.
+    fn compute(&mut self, ts: &[i64], ends: Ends, spec: &WindowSpec) -> bool {
+        let is_cheap = self.bounds.compute(ts, ends, spec.range);
+        self.work = self.bounds.work();
+        self.read = self.bounds.read();
+        let per_second = spec.function == WindowFunction::Rate;
+        if per_second || matches!(spec.function, WindowFunction::Increase | WindowFunction::Delta) {
+            self.terms.compute(ts, &self.bounds, ends, spec.range, per_second);
+        }
+        is_cheap
+    }
+}
+
 /// Evaluates rows; made once per batch.
 #[derive(Debug)]
 pub(crate) struct WindowRows<'a> {
@@ -78,6 +92,8 @@ pub(crate) struct WindowRows<'a> {
     params: &'a [Vec<f64>],
     shared: HashMap<(usize, usize, usize), Shared>,
     own: Shared,
+    /// Whose `own` is, if others may have the same.
+    own_key: Option<(usize, usize, usize)>,
     scratch: SlideScratch,
     labels: Vec<u8>,
     noted_non_counter: bool,
@@ -101,6 +117,7 @@ impl<'a> WindowRows<'a> {
             params,
             shared: HashMap::new(),
             own: Shared::default(),
+            own_key: None,
             scratch: SlideScratch::default(),
             labels: Vec::new(),
             noted_non_counter: false,
@@ -127,7 +144,7 @@ impl<'a> WindowRows<'a> {
             && !(uses_starts && row.starts.is_some());
         let has_float = if !plain {
             self.direct(row, uses_starts, out)?
-        } else if row.vs.iter().any(|v| is_stale(*v)) {
+        } else if has_stale(row.vs) {
             let live = row.ts.iter().zip(row.vs).filter(|(_, v)| !is_stale(**v));
             let (ts, vs): (Vec<i64>, Vec<f64>) = live.map(|(t, v)| (*t, *v)).unzip();
             self.slide(&Row { key: None, ts: &ts, vs: &vs, ..*row }, out)
@@ -145,27 +162,21 @@ impl<'a> WindowRows<'a> {
 
     fn slide(&mut self, row: &Row<'_>, out: &mut BatchBuilder) -> bool {
         let spec = self.spec;
-        let compute = |shared: &mut Shared| {
-            let ends = (0..spec.grid.steps).map(|step| spec.end(step));
-            shared.bounds.compute(row.ts, ends.clone(), spec.range);
-            shared.work = shared.bounds.work();
-            shared.read = (0..spec.grid.steps).map(|step| shared.bounds.new_at(step)).sum();
-            let per_second = spec.function == WindowFunction::Rate;
-            if per_second || matches!(spec.function, WindowFunction::Increase | WindowFunction::Delta) {
-                shared.terms.compute(row.ts, &shared.bounds, ends, spec.range, per_second);
-            }
+        let distance = if spec.pinned.is_some() { 0 } else { spec.grid.step };
+        let ends = Ends { first: spec.end(0), distance, count: spec.grid.steps };
+        let is_known = match row.key {
+            Some(key) => self.own_key == row.key || self.shared.contains_key(&key),
+            None => false,
         };
-        let shared = match row.key {
-            Some(key) => &*self.shared.entry(key).or_insert_with(|| {
-                let mut shared = Shared::default();
-                compute(&mut shared);
-                shared
-            }),
-            None => {
-                compute(&mut self.own);
-                &self.own
+        if !is_known {
+            let is_cheap = self.own.compute(row.ts, ends, spec);
+            self.own_key = row.key;
+            if let Some(key) = row.key.filter(|_| !is_cheap) {
+                self.shared.insert(key, std::mem::take(&mut self.own));
+                self.own_key = None;
             }
-        };
+        }
+        let shared = row.key.and_then(|key| self.shared.get(&key)).unwrap_or(&self.own);
         self.looked_at += shared.work;
         self.read += if self.are_stored { shared.read } else { 0 };
         let bounds = &shared.bounds;
@@ -179,7 +190,7 @@ impl<'a> WindowRows<'a> {
             range_seconds: spec.range as f64 / 1000.0,
             work: shared.work,
             eval: (spec.grid.start, spec.grid.step),
-            ends: (spec.end(0), if spec.pinned.is_some() { 0 } else { spec.grid.step }),
+            ends,
             range: spec.range,
             params: self.params,
         };
@@ -341,6 +352,11 @@ impl Drop for WindowRows<'_> {
     fn drop(&mut self) {
         self.query.samples.looked_at(self.looked_at, self.read, self.spec.count_times);
     }
+}
+
+/// Whether a staleness marker is among them; looks at many at a time.
+fn has_stale(vs: &[f64]) -> bool {
+    vs.chunks(128).any(|chunk| chunk.iter().fold(false, |any, v| any | is_stale(*v)))
 }
 
 /// Whether merging states is less work than going over each window.

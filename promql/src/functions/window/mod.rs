@@ -5,6 +5,7 @@
 //! annotations, windows cut anywhere, O(samples) for all windows) and, for series of floats, a slide over all windows
 //! by formulas of its own (`slide`: faster still). All give the same.
 
+mod bounds;
 mod extended;
 mod over_time;
 mod rate;
@@ -14,6 +15,8 @@ mod state;
 
 use std::sync::Arc;
 
+use bounds::Even;
+pub(crate) use bounds::{Bounds, Ends};
 pub(crate) use extended::{extend_floats, interpolate, interpolate_histograms};
 use model::{FloatHistogram, HistogramPoint};
 pub(crate) use rate::RateTerms;
@@ -195,45 +198,6 @@ impl Notes<'_> {
 
     fn reconciled(&mut self, operation: &str) {
         self.noted.push(Annotation::mismatched_custom_buckets(operation, self.pos));
-    }
-}
-
-/// Where each step's window lies in a timestamp vector: samples `lo..hi`.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Bounds {
-    pub lo: Vec<u32>,
-    pub hi: Vec<u32>,
-}
-
-impl Bounds {
-    /// Windows `(end - range, end]` for the given ascending (or all equal) ends.
-    pub(crate) fn compute(&mut self, ts: &[i64], ends: impl Iterator<Item = i64>, range: i64) {
-        self.lo.clear();
-        self.hi.clear();
-        let (mut lo, mut hi) = (0usize, 0usize);
-        for end in ends {
-            let start = end - range;
-            while lo < ts.len() && ts[lo] <= start {
-                lo += 1;
-            }
-            hi = hi.max(lo);
-            while hi < ts.len() && ts[hi] <= end {
-                hi += 1;
-            }
-            self.lo.push(lo as u32);
-            self.hi.push(hi as u32);
-        }
-    }
-
-    /// Samples of a step's window that the window before does not hold.
-    pub(crate) fn new_at(&self, step: usize) -> u64 {
-        let before = step.checked_sub(1).map_or(0, |i| self.hi[i]);
-        u64::from(self.hi[step] - before.clamp(self.lo[step], self.hi[step]))
-    }
-
-    /// Samples in all windows together.
-    pub(crate) fn work(&self) -> u64 {
-        self.lo.iter().zip(&self.hi).map(|(lo, hi)| u64::from(hi - lo)).sum()
     }
 }
 

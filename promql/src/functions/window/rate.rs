@@ -2,12 +2,13 @@
 //!
 //! Windows are left-open; `rate` and its kin extrapolate to the window's edges as Prometheus 3 does.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram, HistogramPoint};
 
 use super::extended;
-use super::{Bounds, Extended, Notes, Window, WindowValue};
+use super::{Bounds, Ends, Extended, Notes, Window, WindowValue};
 use crate::annotations::Annotation;
 use crate::histogram::{self, Incompatible};
 
@@ -40,10 +41,11 @@ pub(crate) struct RateTerm {
     pub factor: f64,
 }
 
-/// Extrapolation terms of every step's window.
+/// Extrapolation terms of every step's window, neighbours with the same together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RateTerms {
-    pub terms: Vec<RateTerm>,
+    /// Until which step, and the term; of windows without two samples any.
+    runs: Vec<(usize, RateTerm)>,
 }
 
 /// The factor by which a difference grows to the whole window.
@@ -52,54 +54,90 @@ fn extrapolation(interval: f64, to_start: f64, to_end: f64) -> f64 {
 }
 
 impl RateTerms {
-    /// For windows `(end - range, end]`; `range_seconds` is 1 when no rate per second is wanted.
-    pub(crate) fn compute(
-        &mut self,
-        ts: &[i64],
-        bounds: &Bounds,
-        ends: impl Iterator<Item = i64>,
-        range: i64,
-        per_second: bool,
-    ) {
-        self.terms.clear();
-        self.terms.reserve(bounds.lo.len());
-        let range_seconds = range as f64 / 1000.0;
-        // of regular samples, windows mostly lie as the one before
-        let mut before = ((0, 0, 0), RateTerm { interval: 0.0, to_start: 0.0, to_end: 0.0, factor: 0.0 });
-        for ((end, lo), hi) in ends.zip(&bounds.lo).zip(&bounds.hi) {
-            let (lo, hi) = (*lo as usize, *hi as usize);
-            if hi < lo + 2 {
-                self.terms.push(RateTerm { interval: 0.0, to_start: 0.0, to_end: 0.0, factor: 0.0 });
-                continue;
+    /// For windows `(end - range, end]`.
+    pub(crate) fn compute(&mut self, ts: &[i64], bounds: &Bounds, ends: Ends, range: i64, per_second: bool) {
+        self.runs.clear();
+        // samples, from the window's start to the first, from there to the last
+        let mut shape = (0, 0, 0);
+        let mut step = 0;
+        while step < ends.count {
+            let (lo, hi) = (bounds.lo[step] as usize, bounds.hi[step] as usize);
+            let even = bounds.even.as_ref().filter(|even| even.steps.start == step);
+            let until = even.map_or(step + 1, |even| even.steps.end);
+            step = until;
+            if hi >= lo + 2 {
+                let end = ends.at(until - 1);
+                let (lo, hi) = (bounds.lo[until - 1] as usize, bounds.hi[until - 1] as usize);
+                let (first, last) = (ts[lo], ts[hi - 1]);
+                let next = (hi - lo, first - (end - range), last - first);
+                if next != shape || self.runs.is_empty() {
+                    shape = next;
+                    self.runs.push((until, RateTerm::new(next, range, per_second)));
+                    continue;
+                }
             }
-            let (first, last) = (ts[lo], ts[hi - 1]);
-            let shape = (hi - lo, first - (end - range), last - first);
-            if shape == before.0 {
-                self.terms.push(before.1);
-                continue;
+            match self.runs.last_mut() {
+                Some(run) => run.0 = until,
+                None => self.runs.push((until, RateTerm::NONE)),
             }
-            let interval = (last - first) as f64 / 1000.0;
-            let average = interval / (hi - lo - 1) as f64;
-            let threshold = average * 1.1;
-            let mut to_start = (first - (end - range)) as f64 / 1000.0;
-            let mut to_end = (end - last) as f64 / 1000.0;
-            if to_start >= threshold {
-                to_start = average / 2.0;
-            }
-            if to_end >= threshold {
-                to_end = average / 2.0;
-            }
-            let mut factor = extrapolation(interval, to_start, to_end);
-            if per_second {
-                factor /= range_seconds;
-            }
-            before = (shape, RateTerm { interval, to_start, to_end, factor });
-            self.terms.push(before.1);
         }
+    }
+
+    /// Steps and their term, one after the other.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (Range<usize>, &RateTerm)> {
+        let mut from = 0;
+        self.runs.iter().map(move |(until, term)| (std::mem::replace(&mut from, *until)..*until, term))
     }
 }
 
 impl RateTerm {
+    const NONE: RateTerm = RateTerm { interval: 0.0, to_start: 0.0, to_end: 0.0, factor: 0.0 };
+
+    /// Of a window with so many samples, the first that far behind its start, the last that far behind the first.
+    fn new((samples, before, between): (usize, i64, i64), range: i64, per_second: bool) -> Self {
+        let interval = between as f64 / 1000.0;
+        let average = interval / (samples - 1) as f64;
+        let threshold = average * 1.1;
+        let mut to_start = before as f64 / 1000.0;
+        let mut to_end = (range - before - between) as f64 / 1000.0;
+        if to_start >= threshold {
+            to_start = average / 2.0;
+        }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+        let mut factor = extrapolation(interval, to_start, to_end);
+        if per_second {
+            factor /= range as f64 / 1000.0;
+        }
+        RateTerm { interval, to_start, to_end, factor }
+    }
+
+    /// What counters without resets grew by in windows that begin and end with these values, extrapolated. False when
+    /// the zero point of one may matter: then nothing counts.
+    #[inline(always)]
+    pub(super) fn grow<'a>(
+        &self,
+        firsts: impl Iterator<Item = &'a f64>,
+        lasts: impl Iterator<Item = &'a f64>,
+        out: &mut [f64],
+    ) -> bool {
+        let mut is_any_near = false;
+        for ((first, last), out) in firsts.zip(lasts).zip(out) {
+            let result = last - first;
+            is_any_near |= self.may_be_near_zero(*first, result);
+            *out = result * self.factor;
+        }
+        !is_any_near
+    }
+
+    /// Whether the zero point may be nearer than the window's start. The slack keeps the division off the common path
+    /// without changing its outcome.
+    #[inline(always)]
+    fn may_be_near_zero(&self, first: f64, result: f64) -> bool {
+        (result > 0.0) & (first >= 0.0) & (self.interval * first <= self.to_start * result * 1.000_001)
+    }
+
     /// The factor for a counter that is `first` at its first sample and grows by `result`.
     #[inline(always)]
     pub(crate) fn counter_factor(
@@ -109,9 +147,7 @@ impl RateTerm {
         range_seconds: f64,
         per_second: bool,
     ) -> f64 {
-        // The zero point can matter only when it is nearer than the window's start; the slack keeps the
-        // division off the common path without changing its outcome.
-        if result > 0.0 && first >= 0.0 && self.interval * first <= self.to_start * result * 1.000_001 {
+        if self.may_be_near_zero(first, result) {
             let to_zero = self.interval * (first / result);
             if to_zero < self.to_start {
                 let factor = extrapolation(self.interval, to_zero, self.to_end);

@@ -92,6 +92,62 @@ impl LineSums {
     }
 }
 
+/// Running sums of integers and their times, all exact: cheaper than those of any floats.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ExactSums {
+    x: i64,
+    x2: i64,
+    y: i64,
+    xy: i128,
+}
+
+impl ExactSums {
+    /// The sums before each sample, and after the last; times count from the first. False when a value is no integer
+    /// or a sum could grow too large.
+    pub(super) fn run(ts: &[i64], vs: &[f64], out: &mut Vec<Self>) -> bool {
+        let Some((first, last)) = ts.first().zip(ts.last()) else { return false };
+        let (n, span) = (vs.len() as i64, last - first);
+        let squares = n.checked_mul(span).and_then(|n| n.checked_mul(span)).and_then(|n| n.checked_mul(4));
+        if squares.is_none() {
+            return false;
+        }
+        out.clear();
+        out.reserve(vs.len() + 1);
+        let mut sums = ExactSums::default();
+        out.push(sums);
+        let (mut is_integer, mut largest) = (true, 0);
+        for (t, v) in ts.iter().zip(vs) {
+            let y = *v as i64;
+            is_integer &= y as f64 == *v;
+            largest = largest.max(y.unsigned_abs());
+            let x = t - first;
+            sums.x += x;
+            sums.x2 += x * x;
+            sums.y = sums.y.wrapping_add(y);
+            sums.xy += i128::from(x) * i128::from(y);
+            out.push(sums);
+        }
+        // with these limits n² x y, of which a line is made, is within bounds as well
+        is_integer && largest <= 1 << 53 && n.checked_mul(largest as i64).is_some()
+    }
+
+    /// Slope per second, and the value at a point `offset` ms before the first of `count` samples, which begin `first`
+    /// ms after the run's first.
+    pub(super) fn line(&self, after: &Self, count: usize, first: i64, offset: i64) -> (f64, f64) {
+        let n = count as i64;
+        let (x, y) = (after.x - self.x - n * first, after.y - self.y);
+        let x2 = after.x2 - self.x2 - first * (2 * (after.x - self.x) - n * first);
+        let xy = after.xy - self.xy - i128::from(first) * i128::from(y);
+        let (wide_n, wide_x) = (i128::from(n), i128::from(x));
+        let covariance = wide_n * xy - wide_x * i128::from(y);
+        let spread = wide_n * i128::from(x2) - wide_x * wide_x;
+        let slope = covariance as f64 / spread as f64 * 1000.0;
+        let n = n as f64;
+        let mean_x = (x as f64 / n + offset as f64) / 1000.0;
+        (slope, y as f64 / n - slope * mean_x)
+    }
+}
+
 /// Notes histograms that were passed over; false when there are too few floats.
 fn enough(w: &Window<'_>, notes: &mut Notes<'_>) -> bool {
     if !w.histograms.is_empty() && !w.vs.is_empty() {

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 
 use super::over_time::{mean_floats, sum_floats, variance_floats};
 use super::rate::{RateTerm, RateTerms};
-use super::regression::{LineSums, line};
+use super::regression::{ExactSums, LineSums, line};
 use super::state::{Algebra, Edges, Run, each_state};
-use super::{Bounds, Extended, Notes, WindowFunction, WindowValue};
+use super::{Bounds, Ends, Even, Extended, Notes, WindowFunction, WindowValue};
 use crate::ast::PosRange;
 use crate::exec::ABSENT;
 use crate::kahan::Double;
@@ -25,6 +25,7 @@ pub(crate) struct SlideScratch {
     resets: Vec<u32>,
     /// Sums of times and of their squares, in milliseconds from the first sample.
     times: Vec<(i128, i128)>,
+    exact: Vec<ExactSums>,
     queue: VecDeque<u32>,
 }
 
@@ -38,8 +39,8 @@ pub(crate) struct SlidePlan<'a> {
     pub work: u64,
     /// When the expression is evaluated: first time, distance.
     pub eval: (i64, i64),
-    /// The first window's end, and how far each one's lies behind that of the one before.
-    pub ends: (i64, i64),
+    /// When the windows end.
+    pub ends: Ends,
     /// The windows' length.
     pub range: i64,
     /// Scalar arguments, each a value per step.
@@ -76,9 +77,11 @@ pub(crate) fn slide(
             }
         }
         WindowFunction::Delta => {
-            for (i, out) in out.iter_mut().enumerate() {
-                let (lo, hi) = (bounds.lo[i] as usize, bounds.hi[i] as usize);
-                *out = if hi >= lo + 2 { (vs[hi - 1] - vs[lo]) * plan.terms.terms[i].factor } else { ABSENT };
+            for (steps, term) in plan.terms.runs() {
+                for step in steps {
+                    let (lo, hi) = (bounds.lo[step] as usize, bounds.hi[step] as usize);
+                    out[step] = if hi >= lo + 2 { (vs[hi - 1] - vs[lo]) * term.factor } else { ABSENT };
+                }
             }
         }
         WindowFunction::Irate | WindowFunction::Idelta => {
@@ -159,13 +162,11 @@ fn by_states(function: WindowFunction, ts: &[i64], vs: &[f64], plan: &SlidePlan<
     let run = Run { ts, vs, float_starts: None, histograms: &[], histogram_starts: false };
     // floats without start timestamps give nothing to note
     let mut notes = Notes { metric: "", pos: PosRange::default(), noted: Vec::new() };
-    let at = |(first, distance): (i64, i64), step: usize| first + distance * step as i64;
-    let ends = (0..out.len()).map(|step| at(plan.ends, step));
-    each_state(family, &run, ends, plan.range, |step, state| {
-        let end = at(plan.ends, step);
+    each_state(family, &run, plan.ends.iter(), plan.range, |step, state| {
+        let end = plan.ends.at(step);
+        let eval_t = plan.eval.0 + plan.eval.1 * step as i64;
         let param = |i: usize| plan.params.get(i).map_or(0.0, |values| values[step]);
-        let edges =
-            Edges { start: end - plan.range, end, eval_t: at(plan.eval, step), params: [param(0), param(1)] };
+        let edges = Edges { start: end - plan.range, end, eval_t, params: [param(0), param(1)] };
         let value = state.map(|state| state.finish(function, &edges, &mut notes));
         if let Some(WindowValue::Float(value)) = value {
             out[step] = value;
@@ -238,14 +239,22 @@ fn counter(
         resets.extend((1..vs.len()).filter(|i| vs[*i] < vs[i - 1]).map(|i| i as u32));
     }
     let bounds = plan.bounds;
-    let steps = bounds.lo.iter().zip(&bounds.hi).zip(&plan.terms.terms).zip(out.iter_mut());
     let value = |first: f64, result: f64, term: &RateTerm| {
         result * term.counter_factor(first, result, plan.range_seconds, per_second)
     };
     if resets.is_empty() {
-        for (((lo, hi), term), out) in steps {
-            let (lo, hi) = (*lo as usize, *hi as usize);
-            *out = if hi >= lo + 2 { value(vs[lo], vs[hi - 1] - vs[lo], term) } else { ABSENT };
+        for (steps, term) in plan.terms.runs() {
+            let even = bounds.even.as_ref().filter(|even| {
+                steps.start <= even.steps.start && even.steps.end <= steps.end && even.hi >= even.lo + 2
+            });
+            let done = match even {
+                Some(even) if grow_evenly(vs, even, term, out) => even.steps.clone(),
+                _ => steps.end..steps.end,
+            };
+            for step in (steps.start..done.start).chain(done.end..steps.end) {
+                let (lo, hi) = (bounds.lo[step] as usize, bounds.hi[step] as usize);
+                out[step] = if hi >= lo + 2 { value(vs[lo], vs[hi - 1] - vs[lo], term) } else { ABSENT };
+            }
         }
         return true;
     }
@@ -260,10 +269,11 @@ fn counter(
         return false;
     }
     let (mut from, mut to) = (0usize, 0usize);
-    for (((lo, hi), term), out) in steps {
-        let (lo, hi) = (*lo as usize, *hi as usize);
+    let steps = plan.terms.runs().flat_map(|(steps, term)| steps.map(move |step| (step, term)));
+    for (step, term) in steps {
+        let (lo, hi) = (bounds.lo[step] as usize, bounds.hi[step] as usize);
         if hi < lo + 2 {
-            *out = ABSENT;
+            out[step] = ABSENT;
             continue;
         }
         while from < resets.len() && (resets[from] as usize) <= lo {
@@ -281,9 +291,19 @@ fn counter(
                 result += vs[*at as usize - 1];
             }
         }
-        *out = value(vs[lo], result, term);
+        out[step] = value(vs[lo], result, term);
     }
     true
+}
+
+/// Windows that are alike, of a counter without resets. False when single ones have to be looked at.
+fn grow_evenly(vs: &[f64], even: &Even, term: &RateTerm, out: &mut [f64]) -> bool {
+    let (firsts, lasts, out) = (&vs[even.lo..], &vs[even.hi - 1..], &mut out[even.steps.clone()]);
+    match even.stride {
+        0 => false,
+        1 => term.grow(firsts.iter(), lasts.iter(), out),
+        n => term.grow(firsts.iter().step_by(n), lasts.iter().step_by(n), out),
+    }
 }
 
 /// False where prefix sums do not hold and going over each window would be too much work.
@@ -351,12 +371,15 @@ fn trend(
     out: &mut [f64],
 ) -> bool {
     let is_deriv = function == WindowFunction::Deriv;
-    let slides = overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums);
+    let is_exact = overlaps(vs, plan) && ExactSums::run(ts, vs, &mut scratch.exact);
+    let slides = is_exact || (overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums));
     if !slides && overlaps_much(vs, plan) {
         return false;
     }
     if slides {
         count_pairs(vs, &mut scratch.counts, |a, b| a != b);
+    }
+    if slides && !is_exact {
         scratch.squares.clear();
         scratch.times.clear();
         let (mut products, mut times) = (Double::default(), (0i128, 0i128));
@@ -382,6 +405,9 @@ fn trend(
             line(&ts[lo..hi], &vs[lo..hi], at)
         } else if scratch.counts[hi - 1] == scratch.counts[lo] {
             (0.0, vs[lo])
+        } else if is_exact {
+            let exact = &scratch.exact;
+            exact[lo].line(&exact[hi], hi - lo, ts[lo] - ts[0], ts[lo] - at)
         } else {
             // x counts from the window's first sample, in milliseconds
             let first = i128::from(ts[lo] - ts[0]);

@@ -60,21 +60,24 @@ fn direct(function: WindowFunction, ts: &[i64], vs: &[f64], ends: &[i64], range:
 }
 
 fn slid(function: WindowFunction, ts: &[i64], vs: &[f64], ends: &[i64], range: i64) -> Vec<f64> {
+    let first = ends.first().copied().unwrap_or(0);
+    let distance = ends.get(1).map_or(0, |second| second - first);
+    let ends = Ends { first, distance, count: ends.len() };
     let mut bounds = Bounds::default();
-    bounds.compute(ts, ends.iter().copied(), range);
+    bounds.compute(ts, ends, range);
     let mut terms = RateTerms::default();
-    terms.compute(ts, &bounds, ends.iter().copied(), range, function == WindowFunction::Rate);
+    terms.compute(ts, &bounds, ends, range, function == WindowFunction::Rate);
     let plan = SlidePlan {
         bounds: &bounds,
         terms: &terms,
         range_seconds: range as f64 / 1000.0,
         work: bounds.work(),
-        eval: (ends.first().copied().unwrap_or(0), ends.get(1).map_or(1, |second| second - ends[0])),
-        ends: (ends.first().copied().unwrap_or(0), ends.get(1).map_or(0, |second| second - ends[0])),
+        eval: (first, distance.max(1)),
+        ends,
         range,
-        params: &[vec![60.0; ends.len()]],
+        params: &[vec![60.0; ends.count]],
     };
-    let mut out = vec![0.0; ends.len()];
+    let mut out = vec![0.0; ends.count];
     slide(function, ts, vs, &plan, &mut SlideScratch::default(), &mut out);
     out
 }
@@ -135,6 +138,19 @@ proptest! {
         step in 1i64..60,
     ) {
         check(values, gaps, range, step)?;
+    }
+
+    #[test]
+    fn regular_series_give_the_same(
+        growth in proptest::collection::vec(prop_oneof![9 => 0u32..9, 1 => 0u32..100_000], 2..80),
+        gap in 100i64..4000,
+        range in 1i64..40_000,
+        stride in 1i64..4,
+    ) {
+        let sums = growth.iter().scan(0.0, |sum, v| { *sum += f64::from(*v); Some(*sum) });
+        let gaps = vec![gap; growth.len()];
+        check(sums.collect(), gaps.clone(), range, gap * stride)?;
+        check(growth.iter().map(|v| f64::from(*v)).collect(), gaps, range, gap * stride)?;
     }
 
     #[test]
