@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Check rule files.
     #[command(subcommand)]
     Check(CheckCommand),
-    /// Run test scripts.
+    /// Run unit tests of rules, and test scripts.
     #[command(subcommand)]
     Test(TestCommand),
     /// Mend the write-ahead log.
@@ -329,33 +329,49 @@ pub(crate) struct FeatureArgs {
     pub(crate) names: Vec<String>,
 }
 
-/// Runs test scripts.
+/// Runs unit tests of rules, and test scripts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TestCommand {
+    /// Run unit tests of rules in promtool's format.
+    Rules(TestRulesArgs),
     /// Run PromQL test scripts (Prometheus's test language) and count evaluations.
-    Promql {
-        /// Load the data through the whole server (remote write, heads, blocks) instead of from memory.
-        #[arg(long)]
-        storage: bool,
-        /// Spread the series over so many servers that are read over sockets, with --storage. [default: one server, read in this process]
-        #[arg(
-            long,
-            value_name = "COUNT",
-            default_value_t = 0,
-            hide_default_value = true,
-            requires = "storage"
-        )]
-        nodes: usize,
-        /// How the data is cut, with --storage; a random number when not given.
-        #[arg(long)]
-        seed: Option<u64>,
-        /// Print every failed evaluation.
-        #[arg(long, short)]
-        verbose: bool,
-        /// Script files, or folders of `*.test` files.
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-    },
+    Promql(TestPromqlArgs),
+}
+
+/// Flags of `test promql`.
+#[derive(Debug, Args)]
+pub(crate) struct TestPromqlArgs {
+    /// Load the data through the whole server (remote write, heads, blocks) instead of from memory.
+    #[arg(long)]
+    pub(crate) storage: bool,
+    /// Spread the series over so many servers that are read over sockets, with --storage. [default: one server, read in this process]
+    #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true, requires = "storage")]
+    pub(crate) nodes: usize,
+    /// How the data is cut, with --storage; a random number when not given.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Print every failed evaluation.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+    /// Script files, or folders of `*.test` files.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Flags of `test rules`.
+#[derive(Debug, Args)]
+pub(crate) struct TestRulesArgs {
+    /// Run only tests whose names match this regular expression; may be given several times.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) run: Vec<String>,
+    /// Let unknown fields in rule files pass.
+    #[arg(long)]
+    pub(crate) ignore_unknown_fields: bool,
+    #[command(flatten)]
+    pub(crate) features: FeatureArgs,
+    /// Files of unit tests.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Mends the write-ahead log.

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, TestCommand};
 
 // The allocator of the shipped binary: returns memory to the system and does not fragment under churn.
 #[global_allocator]
@@ -38,7 +38,8 @@ fn main() -> ExitCode {
         Some(Command::Promql(promql)) => commands::promql::run(&promql),
         Some(Command::Blocks(blocks)) => commands::blocks::run(&blocks),
         Some(Command::Check(check)) => commands::check_rules::run(&check),
-        Some(Command::Test(test)) => commands::test_promql::run(&test),
+        Some(Command::Test(TestCommand::Rules(args))) => commands::test_rules::run(&args),
+        Some(Command::Test(TestCommand::Promql(args))) => commands::test_promql::run(&args),
         Some(Command::Wal(wal)) => commands::wal::run(&wal),
     };
     match outcome {

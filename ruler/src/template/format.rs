@@ -74,7 +74,7 @@ pub(super) fn format_time(nanos: i128) -> String {
 }
 
 /// `1h2m3.5s`
-pub(super) fn format_duration(nanos: i64) -> String {
+pub(crate) fn format_duration(nanos: i64) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let magnitude = nanos.unsigned_abs();
     let trimmed = |value: f64| {

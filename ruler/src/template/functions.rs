@@ -238,7 +238,10 @@ fn kind(value: &Value) -> Option<u8> {
 fn equal(a: &Value, b: &Value) -> Result<bool, Failure> {
     match (kind(a), kind(b)) {
         (Some(x), Some(y)) if x == y => Ok(a == b),
-        (Some(_), Some(_)) => failed("incompatible types for comparison"),
+        (Some(_), Some(_)) => {
+            let (a, b) = (a.type_name(), b.type_name());
+            failed(format!("incompatible types for comparison: {a} and {b}"))
+        }
         _ if matches!(a, Value::Nil) || matches!(b, Value::Nil) => Ok(a == b),
         _ => failed(format!("non-comparable type {}: {}", a.show(), a.type_name())),
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use model::TimestampMs;
 
+pub(crate) use format::format_duration;
 pub use format::format_float;
 pub use value::{Sample, Value};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::node::{Kind, Node};
-use super::scalar::Scalar;
+use super::scalar::{Scalar, old_truth};
 use crate::Span;
 
 /// Nodes read out of one document; aliases could make it endless.
@@ -115,6 +115,30 @@ impl Decoder {
             self.unfit(node, "int");
         }
         number
+    }
+
+    pub(crate) fn float(&mut self, node: &Node) -> Option<f64> {
+        let (scalar, _) = self.scalar(node, "float64")?;
+        match scalar {
+            Scalar::Int(number) => Some(number as f64),
+            Scalar::Float(number) => Some(number),
+            _ => {
+                self.unfit(node, "float64");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn truth(&mut self, node: &Node) -> Option<bool> {
+        let (scalar, value) = self.scalar(node, "bool")?;
+        match (scalar, old_truth(value)) {
+            (Scalar::Bool(truth), _) => Some(truth),
+            (Scalar::Text, Some(truth)) if self.dialect == Dialect::V3 => Some(truth),
+            _ => {
+                self.unfit(node, "bool");
+                None
+            }
+        }
     }
 
     /// A duration; one that is none ends reading.

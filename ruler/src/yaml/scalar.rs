@@ -57,7 +57,7 @@ impl Scalar {
 }
 
 /// The words for truths of YAML 1.1.
-fn old_truth(value: &str) -> Option<bool> {
+pub(super) fn old_truth(value: &str) -> Option<bool> {
     match value {
         "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
         "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),

@@ -20,13 +20,13 @@ use proto::Source;
 use proto::remote_write::{EncodeV2, SeriesToWrite, WireHistogram};
 use runtime::{Runtime, Shutdown};
 
-use crate::cli::{ServeArgs, TestCommand};
+use crate::cli::{ServeArgs, TestPromqlArgs};
 use crate::config::Config;
 use crate::node::{Node, source_of_nodes};
 
 /// Runs the command; succeeds when every evaluation does.
-pub(crate) fn run(command: &TestCommand) -> Result<ExitCode> {
-    let TestCommand::Promql { storage, nodes, seed, verbose, paths } = command;
+pub(crate) fn run(args: &TestPromqlArgs) -> Result<ExitCode> {
+    let TestPromqlArgs { storage, nodes, seed, verbose, paths } = args;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = tokio.block_on(run_all(*storage, *nodes, *seed, *verbose, paths))?;
     println!("{} passed, {} failed", report.passed, report.failures.len());
