@@ -158,6 +158,7 @@ impl Info {
             grid: self.grid,
             offset: self.offset,
             pinned: self.pinned,
+            lookback: self.lookback_ms,
             mode: InstantMode::InfoTimestamp,
             name_action: NameAction::Keep,
             pos: PosRange::default(),

@@ -41,6 +41,8 @@ pub(crate) struct InstantSelect {
     pub offset: i64,
     /// The time of `@`.
     pub pinned: Option<i64>,
+    /// How long before a time its sample may be, in milliseconds.
+    pub lookback: i64,
     pub mode: InstantMode,
     pub name_action: NameAction,
     pub pos: PosRange,
@@ -109,7 +111,7 @@ impl InstantSelect {
             if entry.histograms.is_empty() {
                 let key = (entry.vector, entry.vector_offset, entry.values.len());
                 if picked_for != Some(key) {
-                    self.pick(query, samples.timestamps_of(i), &mut picks);
+                    self.pick(samples.timestamps_of(i), &mut picks);
                     picked_for = Some(key);
                 }
                 let ts = samples.timestamps_of(i);
@@ -140,7 +142,7 @@ impl InstantSelect {
                 }
             } else {
                 picked_for = None;
-                looked_at += self.mixed(query, samples, i, labels, &mut out)?;
+                looked_at += self.mixed(samples, i, labels, &mut out)?;
                 if !out.last_has_values() {
                     out.pop();
                 }
@@ -156,7 +158,7 @@ impl InstantSelect {
     }
 
     /// The index of each step's sample.
-    fn pick(&self, query: &QueryContext, ts: &[i64], picks: &mut Vec<u32>) {
+    fn pick(&self, ts: &[i64], picks: &mut Vec<u32>) {
         picks.clear();
         let mut next = 0usize;
         for step in 0..self.grid.steps {
@@ -167,7 +169,7 @@ impl InstantSelect {
             while next < ts.len() && ts[next] <= time {
                 next += 1;
             }
-            let found = next > 0 && ts[next - 1] > time - query.lookback_ms;
+            let found = next > 0 && ts[next - 1] > time - self.lookback;
             picks.push(if found { (next - 1) as u32 } else { NONE });
         }
     }
@@ -175,7 +177,6 @@ impl InstantSelect {
     /// A series with histograms, perhaps with floats too.
     fn mixed(
         &self,
-        query: &QueryContext,
         samples: &SampleBatch,
         i: usize,
         labels: &[u8],
@@ -188,7 +189,7 @@ impl InstantSelect {
         let mut looked_at = 0u64;
         for step in 0..self.grid.steps {
             let time = self.time(step);
-            let after = time - query.lookback_ms;
+            let after = time - self.lookback;
             let float = ts.partition_point(|t| *t <= time).checked_sub(1).filter(|f| ts[*f] > after);
             let histogram = hs.partition_point(|p| p.t <= time).checked_sub(1).filter(|h| hs[*h].t > after);
             let use_histogram = match (float, histogram) {
@@ -255,7 +256,7 @@ impl InstantSelect {
         let metric = label_bytes::get(labels, model::METRIC_NAME);
         for step in 0..self.grid.steps {
             let time = self.time(step);
-            let (from, to) = (time - query.lookback_ms, time + query.lookback_ms);
+            let (from, to) = (time - self.lookback, time + self.lookback);
             let fs = ts.partition_point(|t| *t <= from)..ts.partition_point(|t| *t <= to);
             let window = hs.partition_point(|p| p.t <= from)..hs.partition_point(|p| p.t <= to);
             if !fs.is_empty() && !window.is_empty() {

@@ -50,6 +50,8 @@ pub(crate) enum Node {
         grid: Grid,
         offset: i64,
         pinned: Option<i64>,
+        /// Milliseconds.
+        lookback: i64,
         mode: InstantMode,
         name_action: NameAction,
         pos: PosRange,

@@ -191,11 +191,30 @@ impl Builder<'_> {
                 let places = self.places(fragment, steps, true);
                 self.operator(Final { op, steps, pos, metric }, vec![places], steps, 1)
             }
-            Node::Instant { selector, grid, offset, pinned, mode, name_action, pos, count_times } => {
+            Node::Instant {
+                selector,
+                grid,
+                offset,
+                pinned,
+                lookback,
+                mode,
+                name_action,
+                pos,
+                count_times,
+            } => {
                 let leaf = self.leaf(selector, grid.steps);
                 let count = leaf.partitions;
-                let operator =
-                    InstantSelect { leaf, grid, offset, pinned, mode, name_action, pos, count_times };
+                let operator = InstantSelect {
+                    leaf,
+                    grid,
+                    offset,
+                    pinned,
+                    lookback,
+                    mode,
+                    name_action,
+                    pos,
+                    count_times,
+                };
                 self.operator(operator, Vec::new(), grid.steps, count)
             }
             Node::Range { selector, spec, mut params } => {

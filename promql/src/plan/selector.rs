@@ -91,16 +91,27 @@ impl Planner<'_> {
         let offset = self.duration_ms(&selector.offset, true)?;
         let pinned = self.pinned(selector.at);
         let (first, last) = Self::times(grid, pinned, offset);
-        let after = if mode == InstantMode::Smoothed { self.lookback_ms } else { 0 };
+        let after = if selector.smoothed { self.lookback_ms } else { 0 };
         // annotations of interpolated histograms name the metric
         let may_project = mode == InstantMode::Value;
         let selector_number =
             self.add_selector(selector, first - self.lookback_ms + 1, last + after, may_project);
+        let is_time = matches!(mode, InstantMode::Timestamp | InstantMode::StartTimestamp);
+        let (offset, lookback) = match pinned {
+            // Prometheus forgets the offset here when it looks at samples, but not when it selects them.
+            Some(at) if is_time => {
+                let (selected_from, selected_to) = (at - offset - self.lookback_ms, at - offset + after);
+                let last = at.min(selected_to);
+                (at - last, last - selected_from.max(at - self.lookback_ms))
+            }
+            _ => (offset, self.lookback_ms),
+        };
         Ok(Node::Instant {
             selector: selector_number,
             grid,
             offset,
             pinned,
+            lookback,
             mode,
             name_action,
             pos: selector.pos,

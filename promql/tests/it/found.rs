@@ -83,6 +83,25 @@ eval instant at 0 1 </ 2
 }
 
 #[test]
+fn times_of_pinned_samples_forget_the_offset() {
+    passes(
+        "pinned",
+        r#"
+load 15s
+  x 0+1x80
+
+eval instant at 10m timestamp(x @ 606 offset -20s)
+  {} 600
+
+eval instant at 10m timestamp(x @ 606 offset 1m)
+  {} 540
+
+eval instant at 10m timestamp(x @ 606 offset 6m)
+"#,
+    );
+}
+
+#[test]
 fn sorts_of_one_time_are_not_in_vain() {
     passes(
         "sorts",

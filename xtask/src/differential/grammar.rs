@@ -284,6 +284,7 @@ impl<'a> Grammar<'a> {
                 let inner = match f {
                     "sin" | "cos" | "tan" => format!("clamp({}, -100, 100)", self.vector(depth - 1)),
                     "minute" | "hour" | "month" | "year" | "days_in_month" => self.selector(),
+                    "round" | "ceil" | "floor" => self.exact(),
                     _ if f.starts_with("day_of") => self.selector(),
                     _ => self.vector(depth - 1),
                 };
@@ -455,7 +456,11 @@ impl<'a> Grammar<'a> {
         match self.random.below(if self.dialect.modern { 19 } else { 13 }) {
             0 => format!("clamp({inner}, {}, {})", self.scalar(depth - 1), self.scalar(depth - 1)),
             1 => format!("clamp_{}({inner}, {})", self.random.pick(&["min", "max"]), self.scalar(depth - 1)),
-            2 => format!("round({inner}, {})", self.random.pick(&["0.1", "5", "3", "-1", "0", "1e-9"])),
+            2 => format!(
+                "round({}, {})",
+                self.exact(),
+                self.random.pick(&["0.1", "5", "3", "-1", "0", "1e-9"])
+            ),
             3 => {
                 let (to, from) = (
                     self.random.pick(&["x", "job", "__name__"]),

@@ -241,6 +241,10 @@ fn peer_varies(question: &Question, ours: &Reply, first: &Reply, theirs: &Client
         if judge(question, ours, &again, dialect.modern).is_none() {
             return true;
         }
+        // It contradicts itself: neither answer is more right than ours.
+        if judge(question, first, &again, dialect.modern).is_some() {
+            return true;
+        }
         varied |= again.body != first.body;
     }
     let duplicates = |reply: &Reply| {
