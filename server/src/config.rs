@@ -1,15 +1,18 @@
-//! The configuration: a YAML file whose keys are the flags' paths, flags over file over defaults.
+//! The configuration: flags over the file over defaults.
 //!
-//! The only place that reads them. Unknown keys are errors; an error names file, line, key, what is expected.
+//! The only place that reads flags. An error names the flag, or file, line and key, and what is expected.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use promql::MemoryLimits;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::cli::{LogLevel, ServeArgs};
+use crate::config_file::{
+    File, FileDuration, FileLevel, file_duration, not_a_duration, parse_address, read_file,
+};
 use crate::duration;
 use crate::memory::machine_memory;
 use crate::target::Target;
@@ -52,131 +55,6 @@ pub(crate) enum ConfigError {
     },
 }
 
-/// A duration in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileDuration(Duration);
-
-impl<'de> Deserialize<'de> for FileDuration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        duration::parse(&text)
-            .map(FileDuration)
-            .ok_or_else(|| serde::de::Error::custom(not_a_duration(&text)))
-    }
-}
-
-fn not_a_duration(text: &str) -> String {
-    format!("`{text}` is not a duration; expected something like 30s, 5m, 2h or 15d")
-}
-
-/// An address in the file.
-#[derive(Debug, Clone, Copy)]
-struct FileAddress(SocketAddr);
-
-impl<'de> Deserialize<'de> for FileAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse_address(&text).map(FileAddress).map_err(serde::de::Error::custom)
-    }
-}
-
-/// `host:port` or `:port`.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let full = if text.starts_with(':') {
-        format!("0.0.0.0{text}")
-    } else {
-        text.replace("localhost:", "127.0.0.1:")
-    };
-    full.parse()
-        .map_err(|_| format!("`{text}` is not an address; expected IP:PORT or :PORT, such as 0.0.0.0:9009"))
-}
-
-/// A level in the file.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum FileLevel {
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct File {
-    data: DataFile,
-    bucket: Option<String>,
-    http: ListenFile,
-    grpc: ListenFile,
-    target: Option<String>,
-    querier: QuerierFile,
-    multi_tenancy: Option<bool>,
-    storage: StorageFile,
-    query: QueryFile,
-    limits: Limits,
-    self_scrape: SelfScrapeFile,
-    log: LogFile,
-    enable_feature: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct DataFile {
-    dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ListenFile {
-    listen: Option<FileAddress>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct QuerierFile {
-    nodes: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct StorageFile {
-    retention: Option<FileDuration>,
-    query_overlap: Option<FileDuration>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct QueryFile {
-    disable_rewrites: Vec<String>,
-    lookback_delta: Option<FileDuration>,
-    timeout: Option<FileDuration>,
-    max_samples: Option<usize>,
-    max_memory_bytes: Option<usize>,
-    max_tenant_memory_bytes: Option<usize>,
-    max_total_memory_bytes: Option<usize>,
-    max_series: Option<usize>,
-    max_points_per_series: Option<usize>,
-    log_file: Option<PathBuf>,
-    log_max_bytes: Option<u64>,
-    max_concurrency: Option<usize>,
-    max_waiting: Option<usize>,
-    tenant_max_concurrency: Option<usize>,
-    tenant_max_waiting: Option<usize>,
-    result_cache_bytes: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct SelfScrapeFile {
-    interval: Option<FileDuration>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct LogFile {
-    level: Option<FileLevel>,
-}
-
 /// Limits, of a tenant where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -204,10 +82,6 @@ pub(crate) struct Limits {
     pub(crate) decoded_bytes_max: usize,
     /// Bytes of all push requests in work at once.
     pub(crate) inflight_bytes_max: usize,
-}
-
-fn file_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    FileDuration::deserialize(deserializer).map(|d| d.0)
 }
 
 impl Default for Limits {
@@ -529,75 +403,10 @@ impl Config {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the configuration is read before there is a runtime")]
-fn read_file(path: &Path) -> Result<File, ConfigError> {
-    let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|source| ConfigError::Read { file: name.clone(), source })?;
-    parse_file(&name, &String::from_utf8_lossy(&bytes))
-}
-
-fn parse_file(name: &str, text: &str) -> Result<File, ConfigError> {
-    if text.trim().is_empty() {
-        return Ok(File::default());
-    }
-    serde_saphyr::from_str(text).map_err(|error| {
-        let location = error.location();
-        let (line, column) = location.map_or((1, 1), |l| (l.line(), l.column()));
-        let key = key_path(text, usize::try_from(line).unwrap_or(1));
-        let whole = error.without_snippet().to_string();
-        let message = whole.split(" at line ").next().unwrap_or(&whole).to_owned();
-        ConfigError::File {
-            file: name.to_owned(),
-            line,
-            column,
-            key: if key.is_empty() { key } else { format!("`{key}`: ") },
-            message,
-        }
-    })
-}
-
-/// The path of the key on `line` (from 1), found by indentation.
-fn key_path(text: &str, line: usize) -> String {
-    let mut path: Vec<&str> = Vec::new();
-    let mut indent_above = usize::MAX;
-    for text_line in text.lines().take(line).collect::<Vec<_>>().into_iter().rev() {
-        let trimmed = text_line.trim_start();
-        let indent = text_line.len() - trimmed.len();
-        if trimmed.is_empty() || trimmed.starts_with('#') || indent >= indent_above {
-            continue;
-        }
-        if let Some((key, _)) = trimmed.split_once(':') {
-            path.push(key.trim());
-            indent_above = indent;
-        }
-    }
-    path.reverse();
-    path.join(".")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn error(text: &str) -> String {
-        parse_file("e.yml", text).expect_err("must not parse").to_string()
-    }
-
-    #[test]
-    fn errors_name_file_line_key_and_what_is_expected() {
-        let wrong =
-            error("http:\n  listen: \"0.0.0.0:9009\"\nstorage:\n  # how long\n  retention: 15 days\n");
-        assert!(wrong.starts_with("e.yml:5:"), "{wrong}");
-        assert!(
-            wrong.contains("`storage.retention`: ") && wrong.contains("expected something like"),
-            "{wrong}"
-        );
-        let unknown = error("storage:\n  retentoin: 15d\n");
-        assert!(unknown.starts_with("e.yml:2:") && unknown.contains("retentoin"), "{unknown}");
-        assert!(unknown.contains("retention"), "says what is expected: {unknown}");
-        let address = error("http:\n  listen: nowhere\n");
-        assert!(address.contains("IP:PORT"), "{address}");
-    }
+    use crate::config_file::parse_file;
 
     #[test]
     fn flags_win_over_the_file_and_defaults_hold_without_one() {

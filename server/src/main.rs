@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod config;
+mod config_file;
 mod data;
 mod door;
 mod duration;
