@@ -72,9 +72,7 @@ pub(crate) fn slide(
     let bounds = plan.bounds;
     match function {
         WindowFunction::Rate | WindowFunction::Increase => {
-            if !counter(vs, plan, function == WindowFunction::Rate, scratch, out) {
-                by_states(function, ts, vs, plan, out);
-            }
+            counter(vs, plan, function == WindowFunction::Rate, scratch, out);
         }
         WindowFunction::Delta => {
             for (steps, term) in plan.terms.runs() {
@@ -221,14 +219,8 @@ fn count_pairs(vs: &[f64], counts: &mut Vec<u32>, counted: impl Fn(f64, f64) -> 
     }
 }
 
-/// Counters: difference, plus what resets inside the window took away. False where that would be too much work.
-fn counter(
-    vs: &[f64],
-    plan: &SlidePlan<'_>,
-    per_second: bool,
-    scratch: &mut SlideScratch,
-    out: &mut [f64],
-) -> bool {
+/// Counters: difference, plus what resets inside the window took away.
+fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut SlideScratch, out: &mut [f64]) {
     let resets = &mut scratch.resets;
     resets.clear();
     let mut any = false;
@@ -256,7 +248,7 @@ fn counter(
                 out[step] = if hi >= lo + 2 { value(vs[lo], vs[hi - 1] - vs[lo], term) } else { ABSENT };
             }
         }
-        return true;
+        return;
     }
     // many resets in windows that overlap much: their sums slide too
     let many = overlaps_much(vs, plan) && resets.len() > 32;
@@ -265,9 +257,6 @@ fn counter(
         let lost: Vec<f64> = resets.iter().map(|at| vs[*at as usize - 1]).collect();
         prefix_sums(&lost, 0.0, sums)
     };
-    if many && !slides {
-        return false;
-    }
     let (mut from, mut to) = (0usize, 0usize);
     let steps = plan.terms.runs().flat_map(|(steps, term)| steps.map(move |step| (step, term)));
     for (step, term) in steps {
@@ -283,17 +272,15 @@ fn counter(
         while to < resets.len() && (resets[to] as usize) < hi {
             to += 1;
         }
-        let mut result = vs[hi - 1] - vs[lo];
-        if slides {
-            result += sums[to].minus(sums[from]);
-        } else {
-            for at in &resets[from..to] {
-                result += vs[*at as usize - 1];
-            }
+        let grown = vs[hi - 1] - vs[lo];
+        let lost = if slides { sums[to].minus(sums[from]) } else { 0.0 };
+        let mut result = grown + lost;
+        // where nearly all cancels, the order of additions is most of the answer: Prometheus's, one by one
+        if !slides || result.abs() * 1e3 < lost.abs() {
+            result = resets[from..to].iter().fold(grown, |sum, at| sum + vs[*at as usize - 1]);
         }
         out[step] = value(vs[lo], result, term);
     }
-    true
 }
 
 /// Windows that are alike, of a counter without resets. False when single ones have to be looked at.

@@ -162,6 +162,24 @@ proptest! {
     }
 
     #[test]
+    fn resets_of_any_size_give_the_same(
+        mut values in proptest::collection::vec(1.0..100.0f64, 80),
+        at in 0usize..80,
+        large in prop_oneof![Just(1e300), Just(1e17), Just(1e12), Just(1e6)],
+        range in 200i64..400,
+    ) {
+        values[at] = large;
+        let ts: Vec<i64> = (1..=80).map(|i| i * 3).collect();
+        let ends: Vec<i64> = (0..60).map(|i| i * 5).collect();
+        for function in [WindowFunction::Increase, WindowFunction::Rate] {
+            let (a, b) = (direct(function, &ts, &values, &ends, range), slid(function, &ts, &values, &ends, range));
+            for (x, y) in a.iter().zip(&b) {
+                prop_assert!(x.to_bits() == y.to_bits() || (x - y).abs() <= 1e-12 * x.abs(), "direct {x} slid {y}");
+            }
+        }
+    }
+
+    #[test]
     fn what_has_no_formula_gives_the_same_where_windows_overlap_much(
         values in proptest::collection::vec(value(), 0..80),
         gaps in proptest::collection::vec(1i64..4, 80),
