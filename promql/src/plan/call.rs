@@ -211,7 +211,8 @@ impl Planner<'_> {
             return Ok(self.map(input, kind, grid, ScalarArgs::default(), true));
         };
         if is_start && !self.features.start_timestamps {
-            let input = self.instant(selector, grid)?;
+            // samples as they are: nothing is interpolated, so there is nothing to warn of
+            let input = self.instant_with(selector, grid, InstantMode::Value, NameAction::Keep)?;
             return Ok(self.map(input, kind, grid, ScalarArgs::default(), true));
         }
         let mode = if is_start { InstantMode::StartTimestamp } else { InstantMode::Timestamp };

@@ -122,3 +122,21 @@ eval range from 0 to 1m step 1m sort(x @ 0)
 "#,
     );
 }
+
+#[test]
+fn starts_of_samples_are_not_interpolated() {
+    passes(
+        "starts",
+        r#"
+load 1m
+  x 1 2 {{schema:0 count:3 sum:3 buckets:[3]}} {{schema:0 count:4 sum:4 buckets:[4]}}
+
+eval instant at 90s x smoothed
+  expect warn
+
+eval instant at 90s start_timestamp(x smoothed)
+  expect no_warn
+  {} 0
+"#,
+    );
+}
