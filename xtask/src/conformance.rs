@@ -15,7 +15,8 @@ pub(crate) fn binary() -> Result<PathBuf> {
         return Ok(std::path::absolute(program("EPIMETHEUS", "epimetheus")?)?);
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let status = Command::new(&cargo).args(["build", "--workspace", "--bins", "--tests"]).status()?;
+    // as the tests are built: nothing is compiled a second time
+    let status = Command::new(&cargo).args(["test", "--workspace", "--no-run"]).status()?;
     ensure!(status.success(), "build failed");
     let output = Command::new(&cargo).args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
