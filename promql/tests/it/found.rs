@@ -140,3 +140,20 @@ eval instant at 90s start_timestamp(x smoothed)
 "#,
     );
 }
+
+#[test]
+fn trends_of_very_large_values_do_not_overflow() {
+    passes(
+        "trends",
+        r#"
+load 15s
+  x 1e300 1+1x240
+
+eval range from 30m to 31m step 15s predict_linear(x[1h], 0) * 0
+  {} 0x4
+
+eval range from 30m to 40m step 15s predict_linear(x[1h], 0) * 0
+  {} 0x40
+"#,
+    );
+}

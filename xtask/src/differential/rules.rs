@@ -141,6 +141,12 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "groups of count_values",
+        reason: "2.42 groups by an unsorted list of names where the new label sorts before those of `by`, and so loses some",
+        holds: older,
+        explains: |case| case.asks(&["count_values"]) && case.query.contains("by") && case.kind == Kind::Data,
+    },
+    Rule {
         name: "several matches",
         reason: "2.42 does not notice several partners where a comparison lets none of them through",
         holds: older,

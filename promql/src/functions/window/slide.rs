@@ -347,6 +347,9 @@ fn variance(
     true
 }
 
+/// Values beyond this times counts and times in milliseconds overflow.
+const TREND_STATES_MAX: f64 = 1e270;
+
 /// `deriv`, `predict_linear`: the sums of the least-squares line slide; those of times alone are exact. False where
 /// they do not and going over each window would be too much work.
 fn trend(
@@ -360,7 +363,8 @@ fn trend(
     let is_deriv = function == WindowFunction::Deriv;
     let is_exact = overlaps(vs, plan) && ExactSums::run(ts, vs, &mut scratch.exact);
     let slides = is_exact || (overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums));
-    if !slides && overlaps_much(vs, plan) {
+    // sums of products that could overflow are left to the line of each window
+    if !slides && overlaps_much(vs, plan) && vs.iter().all(|v| !(v.abs() > TREND_STATES_MAX)) {
         return false;
     }
     if slides {
