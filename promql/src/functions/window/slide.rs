@@ -364,7 +364,8 @@ fn trend(
     let is_exact = overlaps(vs, plan) && ExactSums::run(ts, vs, &mut scratch.exact);
     let slides = is_exact || (overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums));
     // sums of products that could overflow are left to the line of each window
-    if !slides && overlaps_much(vs, plan) && vs.iter().all(|v| !(v.abs() > TREND_STATES_MAX)) {
+    let is_huge = || vs.iter().any(|v| v.abs() > TREND_STATES_MAX);
+    if !slides && overlaps_much(vs, plan) && !is_huge() {
         return false;
     }
     if slides {
