@@ -14,11 +14,11 @@ use prost::Message;
 use proto::{FragmentEnd, FragmentNote, FragmentPart, FragmentStream};
 use tonic::Status;
 
-use crate::batch;
 use crate::error::of_fragment;
 use crate::generated as wire;
 use crate::limits::PIECE_BYTES;
 use crate::list::Malformed;
+use crate::{batch, explained};
 
 fn put_end(end: &FragmentEnd) -> Bytes {
     let note = |note: &FragmentNote| wire::Note {
@@ -34,6 +34,9 @@ fn put_end(end: &FragmentEnd) -> Bytes {
         samples_per_step: end.samples_per_step.clone(),
         samples_peak: end.samples_peak,
         series: end.series,
+        samples_read: end.samples_read,
+        samples_read_per_step: end.samples_read_per_step.clone(),
+        plan: end.plan.as_deref().map(explained::put),
     };
     Bytes::from(end.encode_to_vec())
 }
@@ -56,6 +59,9 @@ fn get_end(bytes: Bytes) -> Result<FragmentEnd, Malformed> {
         samples_per_step: end.samples_per_step,
         samples_peak: end.samples_peak,
         series: end.series,
+        samples_read: end.samples_read,
+        samples_read_per_step: end.samples_read_per_step,
+        plan: end.plan.map(explained::get).transpose()?.map(Box::new),
     })
 }
 
@@ -129,7 +135,8 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
     use futures::executor::block_on;
     use proptest::prelude::*;
-    use proto::FragmentError;
+    use proto::{ExplainedOperator, FragmentError, Measured, PartUse, StoragePart};
+    use std::time::Duration;
 
     use super::*;
 
@@ -170,6 +177,22 @@ mod tests {
             samples_per_step: vec![3, 4],
             samples_peak: 5,
             series: 2,
+            samples_read: 6,
+            samples_read_per_step: vec![3, 3],
+            plan: Some(Box::new(ExplainedOperator {
+                name: "Sum".to_owned(),
+                partitions: 2,
+                measured: Some(Measured { rows: 3, time: Duration::from_micros(8), ..Measured::default() }),
+                inputs: vec![ExplainedOperator {
+                    name: "Window".to_owned(),
+                    detail: "rate".to_owned(),
+                    place: Some("heads".to_owned()),
+                    series: Some(7),
+                    storage: vec![StoragePart { name: "a".to_owned(), used: PartUse::OtherTime, series: 0 }],
+                    ..ExplainedOperator::default()
+                }],
+                ..ExplainedOperator::default()
+            })),
         }
     }
 

@@ -7,6 +7,7 @@
 mod batch;
 mod client;
 mod error;
+mod explained;
 mod fragment;
 mod generated;
 mod limits;

@@ -12,6 +12,8 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 256 << 20;
 pub(crate) const READ_BYTES_MAX: usize = 1 << 30;
 /// Most points of a fragment.
 pub(crate) const STEPS_MAX: i64 = 1 << 24;
+/// Operators below each other that a plan tells: messages inside of messages are read 100 deep.
+pub(crate) const PLAN_DEPTH_MAX: usize = 90;
 /// Reads of one selection that are worked on at once.
 pub(crate) const READS_AT_ONCE: usize = 8;
 /// Longest text of an error: it travels in a header.

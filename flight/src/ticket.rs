@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use model::{LabelsError, MatchOp, Matcher, TenantId, TimeRange};
 use prost::Message;
-use proto::{DataVersion, Fragment, FragmentOutput, LabelsWanted, MetadataRequest, SelectRequest};
+use proto::{DataVersion, Explain, Fragment, FragmentOutput, LabelsWanted, MetadataRequest, SelectRequest};
 
 use crate::generated::{self as wire, ticket::Kind};
 use crate::limits::{STEPS_MAX, TICKET_BYTES_MAX};
@@ -175,6 +175,23 @@ fn get_grid(grid: Option<wire::Grid>) -> Result<(i64, i64, i64), TicketError> {
     }
 }
 
+fn put_explain(explain: Explain) -> wire::Explain {
+    match explain {
+        Explain::No => wire::Explain::No,
+        Explain::Plan => wire::Explain::Plan,
+        Explain::Analyze => wire::Explain::Analyze,
+    }
+}
+
+fn get_explain(number: i32) -> Result<Explain, TicketError> {
+    match wire::Explain::try_from(number) {
+        Ok(wire::Explain::No) => Ok(Explain::No),
+        Ok(wire::Explain::Plan) => Ok(Explain::Plan),
+        Ok(wire::Explain::Analyze) => Ok(Explain::Analyze),
+        Err(_) => Err(TicketError::Unknown),
+    }
+}
+
 fn put_fragment(fragment: &Fragment) -> wire::Fragment {
     let span = |(start, end): &(usize, usize)| wire::Bytes { start: *start as u64, end: *end as u64 };
     wire::Fragment {
@@ -191,6 +208,7 @@ fn put_fragment(fragment: &Fragment) -> wire::Fragment {
         series_max: fragment.series_max as u64,
         samples_max: fragment.samples_max as u64,
         timeout_ms: fragment.timeout_ms,
+        explain: put_explain(fragment.explain).into(),
     }
 }
 
@@ -207,6 +225,7 @@ fn get_fragment(fragment: wire::Fragment, tenant: &TenantId) -> Result<Fragment,
     if text_offset.checked_add(length).is_none_or(|end| end > u32::MAX as usize) {
         return Err(wrong("the text begins too far behind"));
     }
+    let explain = get_explain(fragment.explain)?;
     Ok(Fragment {
         tenant: tenant.clone(),
         text_offset,
@@ -221,6 +240,7 @@ fn get_fragment(fragment: wire::Fragment, tenant: &TenantId) -> Result<Fragment,
         series_max: size(fragment.series_max)?,
         samples_max: size(fragment.samples_max)?,
         timeout_ms: fragment.timeout_ms,
+        explain,
         expr: fragment.expr,
     })
 }

@@ -18,9 +18,9 @@ mod plan;
 pub use annotations::Annotations;
 pub use ast::go_quote;
 pub use engine::{
-    Answer, AnswerMemory, Engine, EngineOptions, ExplainedOperator, Explanation, Features, LocalFragments,
-    MatrixSeries, Measured, MemoryLimits, MemoryUsage, QueryError, QueryLimit, QueryProgress, QueryRequest,
-    QueryStats, SampleValue, StepSamples, Value, VectorSample,
+    Answer, AnswerMemory, Engine, EngineOptions, Explanation, Features, LocalFragments, MatrixSeries,
+    MemoryLimits, MemoryUsage, QueryError, QueryLimit, QueryProgress, QueryRequest, QueryStats, SampleValue,
+    StepSamples, Value, VectorSample,
 };
 pub use engine_target::EngineTarget;
 pub use functions::fuzz_window_state;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::{ErrorKind, TenantId, TimeRange, TimestampMs};
 
-use crate::{Source, SourceError};
+use crate::{Explain, ExplainedOperator, Source, SourceError};
 
 /// What a place gives back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct Fragment {
     pub samples_max: usize,
     /// Milliseconds it may take.
     pub timeout_ms: u64,
+    /// Whether the place tells how it evaluates it.
+    pub explain: Explain,
 }
 
 /// What an evaluation notes for the user, apart from its values.
@@ -78,12 +80,18 @@ pub struct FragmentEnd {
     pub warnings: Vec<String>,
     /// Samples looked at.
     pub samples_total: u64,
-    /// The same per step of the fragment's grid; empty unless asked for.
+    /// Samples read for that.
+    pub samples_read: u64,
+    /// Samples looked at per step of the fragment's grid; empty unless asked for.
     pub samples_per_step: Vec<u64>,
+    /// Samples read per step; empty unless asked for.
+    pub samples_read_per_step: Vec<u64>,
     /// Most samples held at a time.
     pub samples_peak: u64,
     /// Series read.
     pub series: u64,
+    /// The plan, when it was asked for.
+    pub plan: Option<Box<ExplainedOperator>>,
 }
 
 /// A part of the answer to a fragment.

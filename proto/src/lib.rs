@@ -5,6 +5,7 @@
 
 mod append;
 mod changes;
+mod explained;
 mod fragment;
 mod generated;
 pub mod histogram_wire;
@@ -18,6 +19,7 @@ pub use append::{
     HistogramAppend, MetadataAppend, NEW_SERIES, RejectReason, Rejection, SeriesRef,
 };
 pub use changes::{ChangeLog, DataChanges, DataVersion};
+pub use explained::{Explain, ExplainedOperator, Measured};
 pub use fragment::{
     Fragment, FragmentEnd, FragmentError, FragmentNote, FragmentOutput, FragmentPart, FragmentStream, Layout,
     Place, RunFragment, Shard, Span,

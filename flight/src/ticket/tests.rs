@@ -56,6 +56,7 @@ fn fragment() -> impl Strategy<Value = Fragment> {
             series_max: size,
             samples_max: size,
             timeout_ms: big,
+            explain: [Explain::No, Explain::Plan, Explain::Analyze][size % 3],
             expr,
         },
     )

@@ -13,8 +13,8 @@ use promql::{LocalFragments, Rewrites, Value};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use proto::{
-    Fragment, FragmentError, FragmentOutput, FragmentStream, MetadataRequest, RunFragment, SelectRequest,
-    Selection, SeriesExemplars, Source, SourceError,
+    Explain, Fragment, FragmentError, FragmentOutput, FragmentStream, MetadataRequest, RunFragment,
+    SelectRequest, Selection, SeriesExemplars, Source, SourceError,
 };
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::{Channel, Endpoint};
@@ -225,6 +225,7 @@ fn fragment() -> Fragment {
         series_max: 0,
         samples_max: 1_000,
         timeout_ms: 10_000,
+        explain: Explain::No,
     }
 }
 

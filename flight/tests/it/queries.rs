@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use flight::Direction;
 use model::{Labels, Matcher, Metadata, TenantId, TimeRange};
-use promql::{Answer, Rewrites, Value};
+use promql::{Answer, QueryRequest, Rewrites, Value};
 use proto::{
     DataChanges, DataVersion, LabelsWanted, MetadataRequest, SelectRequest, Selection, SeriesExemplars,
     Source, SourceError,
 };
 
-use crate::nodes::{TestNode, data, engine, memory, range, spread};
+use crate::nodes::{TestNode, data, engine, memory, query, range, spread};
 
 const EXPRESSIONS: [&str; 26] = [
     "g offset 1m smoothed",
@@ -103,10 +103,62 @@ async fn errors_of_queries_keep_their_text() {
         let there = range(&engine, source.clone(), expr).await;
         assert_eq!(here.map(|a| shown(&a)), there.map(|a| shown(&a)), "{expr}");
     }
-    let mut few = crate::nodes::query("g");
+    let mut few = query("g");
     few.series_max = 2;
     let error = engine.instant(source, few, 600_000).await.unwrap_err();
     assert!(!error.to_string().contains("node `"), "a limit of the query names no node: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_are_counted_where_they_are_read() {
+    let series = data();
+    let here = memory(&series);
+    let (_nodes, there) = spread(&series, 3).await;
+    let (here, there): (Arc<dyn Source>, Arc<dyn Source>) = (here, there);
+    let engine = engine(Rewrites::default());
+    for expr in [
+        "sum by (pod) (rate(c_total[5m]))",
+        "g",
+        "sum(sum_over_time(g[10m]))",
+        "sum(g @ 300)",
+        "max_over_time(sum(g)[5m:1m])",
+    ] {
+        let counted = async |source: &Arc<dyn Source>| {
+            let request = QueryRequest { per_step_stats: true, ..query(expr) };
+            let stats = engine.range(Arc::clone(source), request, 0, 600_000, 60_000).await.unwrap().stats;
+            (stats.samples_total, stats.samples_read, stats.series, stats.samples_per_step)
+        };
+        let read = counted(&there).await;
+        assert_eq!(counted(&here).await, read, "{expr}");
+        assert!(read.1 > 0, "{expr}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_tell_their_part_of_a_plan() {
+    let series = data();
+    let (nodes, source) = spread(&series, 2).await;
+    let engine = engine(Rewrites::default());
+    let expr = "sum by (pod) (rate(c_total[5m]))";
+    for analyze in [false, true] {
+        let explained = engine.explain(source.clone(), query(expr), 0, 600_000, 60_000, analyze);
+        let explained = explained.await.unwrap();
+        let places = &explained.root.inputs[0].inputs;
+        assert_eq!(places.len(), nodes.len(), "{explained}");
+        for place in places {
+            let remote = &place.inputs[0];
+            assert_eq!((remote.name.as_str(), remote.inputs.len()), ("Remote", 1), "{explained}");
+            let mut operator = &remote.inputs[0];
+            assert_eq!(operator.name, "AggregatePartial", "{explained}");
+            while let [input] = &operator.inputs[..] {
+                operator = input;
+            }
+            assert!(operator.series > Some(0), "{explained}");
+            let samples = operator.measured.map(|measured| measured.samples);
+            assert_eq!(samples.is_some_and(|samples| samples > 0), analyze, "{explained}");
+        }
+        assert_eq!(explained.stats.is_some(), analyze);
+    }
 }
 
 fn listing(matchers: Vec<Vec<Matcher>>) -> MetadataRequest {

@@ -3,15 +3,15 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion_physical_plan::ExecutionPlan;
-use proto::{PartUse, StoragePart};
+use futures::future::try_join_all;
+use proto::{ExplainedOperator, Measured, PartUse};
 
 use super::run::Run;
 use super::{QueryError, QueryStats};
 use crate::ast::ValueType;
-use crate::exec::OperatorExec;
+use crate::exec::{OperatorExec, Remote};
 
 /// The plan of a query. Shown as text it is a tree, an operator a line, the outermost first.
 #[derive(Debug, Clone)]
@@ -20,42 +20,6 @@ pub struct Explanation {
     pub root: ExplainedOperator,
     /// What the query cost; `None` when it was not run.
     pub stats: Option<QueryStats>,
-}
-
-/// An operator of a plan.
-#[derive(Debug, Clone)]
-pub struct ExplainedOperator {
-    /// What it is.
-    pub name: String,
-    /// Its settings.
-    pub detail: String,
-    /// The place where what stands below is evaluated.
-    pub place: Option<String>,
-    /// Parts that are worked on side by side.
-    pub partitions: usize,
-    /// Series it reads.
-    pub series: Option<usize>,
-    /// Which parts of storage it reads, and which it does not have to.
-    pub storage: Vec<StoragePart>,
-    /// What it did; `None` when the query was not run.
-    pub measured: Option<Measured>,
-    /// What it works on.
-    pub inputs: Vec<ExplainedOperator>,
-}
-
-/// What an operator did, all its partitions together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Measured {
-    /// Rows it gave: series, or groups.
-    pub rows: u64,
-    /// Bytes of those rows.
-    pub bytes: u64,
-    /// Samples it read from storage.
-    pub samples: u64,
-    /// Bytes of those samples in memory.
-    pub sample_bytes: u64,
-    /// From its beginning to its end, what it waited for included; of its slowest partition.
-    pub time: Duration,
 }
 
 impl Run<'_> {
@@ -71,6 +35,9 @@ impl Run<'_> {
             )));
         }
         let query = self.context();
+        if analyze {
+            query.analyze();
+        }
         let _followed = self.request.progress.follow(&query);
         let ready = self.ready(&expr, &query, |planner, grid| self.root(planner, &expr, grid)).await?;
         let plan = ready.plan(self, &query);
@@ -83,68 +50,81 @@ impl Run<'_> {
             measured.note_eval_time(began.elapsed());
             stats = Some(measured);
         }
-        Ok(Explanation { root: ExplainedOperator::of(&plan, analyze), stats })
+        Ok(Explanation { root: explained(&plan, analyze).await?, stats })
     }
 }
 
-impl ExplainedOperator {
-    fn of(plan: &Arc<dyn ExecutionPlan>, analyze: bool) -> Self {
-        let inputs = plan.children().into_iter().map(|child| Self::of(child, analyze)).collect();
-        let partitions = plan.properties().partitioning.partition_count();
-        let any: &dyn Any = plan.as_ref();
-        let Some(exec) = any.downcast_ref::<OperatorExec>() else {
-            let name = plan.name().to_owned();
-            let (detail, place, series, storage) = (String::new(), None, None, Vec::new());
-            return ExplainedOperator {
-                name,
-                detail,
-                place,
-                partitions,
-                series,
-                storage,
-                measured: None,
-                inputs,
-            };
-        };
-        let operator = exec.operator();
-        let selection = operator.selection();
-        ExplainedOperator {
-            name: operator.name().to_owned(),
-            detail: operator.detail(),
-            place: operator.place().map(str::to_owned),
-            partitions,
-            series: selection.map(|selection| selection.series().len()),
-            storage: selection.map(|selection| selection.storage()).unwrap_or_default(),
-            measured: analyze.then(|| exec.measured()),
-            inputs,
-        }
+/// A plan as people are shown it; what other processes tell of their parts is put in.
+///
+/// Without `analyze` they are asked now.
+pub(super) async fn explained(
+    plan: &Arc<dyn ExecutionPlan>,
+    analyze: bool,
+) -> Result<ExplainedOperator, QueryError> {
+    if !analyze {
+        let mut remotes = Vec::new();
+        find_remotes(plan, &mut remotes);
+        try_join_all(remotes.into_iter().map(Remote::ask_plan)).await?;
     }
+    Ok(tree(plan, analyze))
+}
 
-    fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
-        let indent = depth * 2;
-        write!(f, "{:indent$}{}", "", self.name)?;
-        if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
-        }
-        if let Some(measured) = &self.measured {
-            write!(f, " [{measured}]")?;
-        }
-        writeln!(f)?;
-        for part in &self.storage {
-            let what = match part.used {
-                PartUse::Read => format!("{} series", part.series),
-                PartUse::NoMatch => "pruned, no series matches".to_owned(),
-                PartUse::OtherTime => "pruned, other times".to_owned(),
-            };
-            writeln!(f, "{:indent$}    {} ({what})", "", part.name)?;
-        }
-        self.inputs.iter().try_for_each(|input| input.write(f, depth + 1))
+fn operator(plan: &Arc<dyn ExecutionPlan>) -> Option<&OperatorExec> {
+    let any: &dyn Any = plan.as_ref();
+    any.downcast_ref::<OperatorExec>()
+}
+
+fn find_remotes<'a>(plan: &'a Arc<dyn ExecutionPlan>, remotes: &mut Vec<&'a Remote>) {
+    remotes.extend(operator(plan).and_then(|exec| exec.operator().remote()));
+    for child in plan.children() {
+        find_remotes(child, remotes);
     }
+}
+
+fn tree(plan: &Arc<dyn ExecutionPlan>, analyze: bool) -> ExplainedOperator {
+    let mut explained = ExplainedOperator {
+        name: plan.name().to_owned(),
+        partitions: plan.properties().partitioning.partition_count(),
+        inputs: plan.children().into_iter().map(|child| tree(child, analyze)).collect(),
+        ..ExplainedOperator::default()
+    };
+    let Some(exec) = operator(plan) else { return explained };
+    let operator = exec.operator();
+    explained.detail = operator.detail();
+    explained.place = operator.place().map(str::to_owned);
+    if let Some(selection) = operator.selection() {
+        explained.series = Some(selection.series().len());
+        explained.storage = selection.storage();
+    }
+    explained.measured = analyze.then(|| exec.measured());
+    explained.inputs.extend(operator.remote().and_then(Remote::plan).cloned());
+    explained
+}
+
+fn write(operator: &ExplainedOperator, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+    let indent = depth * 2;
+    write!(f, "{:indent$}{}", "", operator.name)?;
+    if !operator.detail.is_empty() {
+        write!(f, ": {}", operator.detail)?;
+    }
+    if let Some(measured) = &operator.measured {
+        write!(f, " [{}]", Shown(measured))?;
+    }
+    writeln!(f)?;
+    for part in &operator.storage {
+        let what = match part.used {
+            PartUse::Read => format!("{} series", part.series),
+            PartUse::NoMatch => "pruned, no series matches".to_owned(),
+            PartUse::OtherTime => "pruned, other times".to_owned(),
+        };
+        writeln!(f, "{:indent$}    {} ({what})", "", part.name)?;
+    }
+    operator.inputs.iter().try_for_each(|input| write(input, f, depth + 1))
 }
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.root.write(f, 0)?;
+        write(&self.root, f, 0)?;
         let Some(stats) = &self.stats else { return Ok(()) };
         writeln!(
             f,
@@ -159,13 +139,17 @@ impl fmt::Display for Explanation {
     }
 }
 
-impl fmt::Display for Measured {
+/// What an operator did, in words.
+struct Shown<'a>(&'a Measured);
+
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows, {}", self.rows, Bytes(self.bytes))?;
-        if self.samples > 0 {
-            write!(f, ", {} samples of {} read", self.samples, Bytes(self.sample_bytes))?;
+        let Measured { rows, bytes, samples, sample_bytes, time } = *self.0;
+        write!(f, "{rows} rows, {}", Bytes(bytes))?;
+        if samples > 0 {
+            write!(f, ", {samples} samples of {} read", Bytes(sample_bytes))?;
         }
-        write!(f, ", {:.1?}", self.time)
+        write!(f, ", {time:.1?}")
     }
 }
 

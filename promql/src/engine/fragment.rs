@@ -7,9 +7,11 @@ use async_trait::async_trait;
 use datafusion_physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt, stream};
 use proto::{
-    Fragment, FragmentEnd, FragmentError, FragmentOutput, FragmentPart, FragmentStream, RunFragment, Source,
+    Explain, Fragment, FragmentEnd, FragmentError, FragmentOutput, FragmentPart, FragmentStream, RunFragment,
+    Source,
 };
 
+use super::explain::explained;
 use super::run::Run;
 use super::{ATTEMPTS_MAX, Engine, EngineOptions, Features, QueryError, QueryRequest};
 use crate::ast::{PosRange, ValueType};
@@ -53,14 +55,20 @@ impl Engine {
         };
         let mut attempts = 1;
         let (plan, query) = loop {
-            match Box::pin(run.fragment_plan(fragment.output)).await {
+            match Box::pin(run.fragment_plan(fragment.output, fragment.explain)).await {
                 Err(QueryError::Moved(_)) if attempts < ATTEMPTS_MAX => attempts += 1,
                 other => break other?,
             }
         };
+        let (explain, text_offset) = (fragment.explain, fragment.text_offset);
+        if explain == Explain::Plan {
+            let plan = Some(Box::new(explained(&plan, false).await?));
+            let end = FragmentEnd { plan, ..end_of(&query, text_offset) };
+            return Ok(stream::iter([Ok(FragmentPart::End(end))]).boxed());
+        }
         let batches =
             plan.execute(0, Arc::clone(&query.task)).map_err(from_plan_error).map_err(FragmentError::from)?;
-        let (output, text_offset) = (fragment.output, fragment.text_offset);
+        let output = fragment.output;
         let mapped = Arc::clone(&query);
         let parts = batches.map_err(from_plan_error).and_then(move |batch| {
             let query = Arc::clone(&mapped);
@@ -71,7 +79,13 @@ impl Engine {
                 }))
             }
         });
-        let end = stream::once(async move { Ok(FragmentPart::End(end_of(&query, text_offset))) });
+        let end = stream::once(async move {
+            let mut end = end_of(&query, text_offset);
+            if explain == Explain::Analyze {
+                end.plan = Some(Box::new(explained(&plan, true).await?));
+            }
+            Ok(FragmentPart::End(end))
+        });
         Ok(parts.chain(end).map_err(FragmentError::from).boxed())
     }
 }
@@ -104,19 +118,18 @@ impl RunFragment for LocalFragments {
 }
 
 fn end_of(query: &QueryContext, text_offset: usize) -> FragmentEnd {
+    let (samples_per_step, samples_read_per_step) =
+        query.samples.per_step().unwrap_or_default().into_iter().unzip();
     FragmentEnd {
         notes: query.notes(text_offset),
         warnings: query.warnings(),
         samples_total: query.samples.total(),
-        samples_per_step: query
-            .samples
-            .per_step()
-            .unwrap_or_default()
-            .into_iter()
-            .map(|step| step.0)
-            .collect(),
+        samples_read: query.samples.read(),
+        samples_per_step,
+        samples_read_per_step,
         samples_peak: query.samples.peak(),
         series: query.series(),
+        plan: None,
     }
 }
 
@@ -125,12 +138,16 @@ impl Run<'_> {
     async fn fragment_plan(
         &self,
         output: FragmentOutput,
+        explain: Explain,
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<QueryContext>), QueryError> {
         let expr = self.parse()?;
         if expr.value_type() != ValueType::Vector {
             return Err(QueryError::BadData("a fragment is an instant vector".to_owned()));
         }
         let query = self.context();
+        if explain == Explain::Analyze {
+            query.analyze();
+        }
         let ready =
             self.ready(&expr, &query, |planner, grid| planner.fragment_root(&expr, grid, output)).await?;
         let plan = match output {

@@ -24,7 +24,7 @@ use datafusion_execution::TaskContext;
 use datafusion_execution::config::SessionConfig;
 use datafusion_execution::runtime_env::RuntimeEnv;
 pub use error::QueryError;
-pub use explain::{ExplainedOperator, Explanation, Measured};
+pub use explain::Explanation;
 pub use fragment::LocalFragments;
 pub use limit::QueryLimit;
 use memory::Budgets;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use datafusion_physical_plan::ExecutionPlan;
 use futures::future::try_join_all;
 use model::TimeRange;
-use proto::{Fragment, Layout, Place, SelectRequest, Selection, Shard, Source};
+use proto::{Explain, Fragment, Layout, Place, SelectRequest, Selection, Shard, Source};
 use runtime::Moment;
 
 use super::run::Run;
@@ -226,6 +226,7 @@ impl Run<'_> {
             series_max: self.request.series_max,
             samples_max: options.max_samples,
             timeout_ms: u64::try_from(self.timeout().as_millis()).unwrap_or(u64::MAX),
+            explain: Explain::No,
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct QueryContext {
     of_answer: Mutex<MemoryReservation>,
     /// Nobody waits for the answer any more.
     abandoned: AtomicBool,
+    /// What is done is measured everywhere, in other processes too.
+    analyzed: AtomicBool,
     /// What of the language is on.
     pub features: Features,
     /// How far back an instant selector looks.
@@ -75,6 +77,7 @@ impl QueryContext {
             of_answer: Mutex::new(memory.reservation("answer")),
             memory,
             abandoned: AtomicBool::new(false),
+            analyzed: AtomicBool::new(false),
             deadline,
             features,
             lookback_ms,
@@ -109,6 +112,16 @@ impl QueryContext {
         let mut held = self.of_answer.lock();
         let empty = held.new_empty();
         AnswerMemory(vec![Arc::new(std::mem::replace(&mut *held, empty))])
+    }
+
+    /// Wants to know of other processes what they did.
+    pub(crate) fn analyze(&self) {
+        self.analyzed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether other processes are asked what they did.
+    pub(crate) fn is_analyzed(&self) -> bool {
+        self.analyzed.load(Ordering::Relaxed)
     }
 
     /// Tells work that runs on other threads that nobody waits for it.

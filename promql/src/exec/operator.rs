@@ -27,8 +27,9 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::batch::{SeriesBatch, series_schema};
 use super::context::QueryContext;
-use crate::engine::{Measured, QueryError};
-use proto::Selection;
+use super::remote::Remote;
+use crate::engine::QueryError;
+use proto::{Measured, Selection};
 
 /// Names of what is measured beside what DataFusion measures.
 const SAMPLES: &str = "samples";
@@ -55,6 +56,11 @@ pub(crate) trait Operator: fmt::Debug + Send + Sync + 'static {
 
     /// The place where what stands below it is evaluated, if that is told here.
     fn place(&self) -> Option<&str> {
+        None
+    }
+
+    /// What another process evaluates, if that is told here.
+    fn remote(&self) -> Option<&Remote> {
         None
     }
 

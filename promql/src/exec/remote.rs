@@ -1,11 +1,14 @@
 //! A fragment that another process evaluates.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
-use proto::{Fragment, FragmentEnd, FragmentOutput, FragmentPart, RunFragment};
+use proto::{
+    Explain, ExplainedOperator, Fragment, FragmentEnd, FragmentOutput, FragmentPart, FragmentStream,
+    RunFragment,
+};
 
 use super::context::QueryContext;
 use super::grid::Grid;
@@ -15,12 +18,13 @@ use crate::annotations::Annotation;
 use crate::engine::QueryError;
 
 /// The operator; it has no input here.
-#[derive(Clone)]
 pub(crate) struct Remote {
-    pub run: Arc<dyn RunFragment>,
-    pub fragment: Fragment,
+    run: Arc<dyn RunFragment>,
+    fragment: Fragment,
     /// Steps of the fragment.
-    pub steps: usize,
+    steps: usize,
+    /// How the other process evaluates it, once it has told.
+    plan: OnceLock<ExplainedOperator>,
 }
 
 impl fmt::Debug for Remote {
@@ -38,9 +42,14 @@ impl Operator for Remote {
         self.fragment.expr.clone()
     }
 
+    fn remote(&self) -> Option<&Remote> {
+        Some(self)
+    }
+
     fn run(self: Arc<Self>, inputs: Inputs, _partition: usize) -> BatchStream {
         deferred(async move {
-            let parts = self.run.run(self.fragment.clone()).await?;
+            let explain = if inputs.query.is_analyzed() { Explain::Analyze } else { Explain::No };
+            let parts = self.ask(explain).await?;
             let ended = stream::once(async {
                 Err(QueryError::Unavailable("a node ended its answer before it was complete".to_owned()))
             });
@@ -52,7 +61,8 @@ impl Operator for Remote {
                         let batch = this.decoded(&batch, &inputs)?;
                         Ok(Some((batch, (parts, this, inputs))))
                     }
-                    Some(FragmentPart::End(end)) => {
+                    Some(FragmentPart::End(mut end)) => {
+                        this.take_plan(&mut end);
                         take_end(end, &this.fragment, &inputs.query);
                         Ok(None)
                     }
@@ -65,6 +75,39 @@ impl Operator for Remote {
 }
 
 impl Remote {
+    /// `fragment`, which has so many steps, evaluated by `run`.
+    pub(crate) fn new(run: Arc<dyn RunFragment>, fragment: Fragment, steps: usize) -> Self {
+        Remote { run, fragment, steps, plan: OnceLock::new() }
+    }
+
+    async fn ask(&self, explain: Explain) -> Result<FragmentStream, QueryError> {
+        Ok(self.run.run(Fragment { explain, ..self.fragment.clone() }).await?)
+    }
+
+    /// Asks how the fragment would be evaluated.
+    pub(crate) async fn ask_plan(&self) -> Result<(), QueryError> {
+        let mut parts = self.ask(Explain::Plan).await?;
+        while let Some(part) = parts.try_next().await? {
+            if let FragmentPart::End(mut end) = part {
+                self.take_plan(&mut end);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_plan(&self, end: &mut FragmentEnd) {
+        if let Some(plan) = end.plan.take() {
+            // it is told once
+            let _first = self.plan.set(*plan);
+        }
+    }
+
+    /// How the other process evaluates it; `None` until it has told.
+    pub(crate) fn plan(&self) -> Option<&ExplainedOperator> {
+        self.plan.get()
+    }
+
     /// A batch as operators here know it.
     fn decoded(&self, batch: &RecordBatch, inputs: &Inputs) -> Result<RecordBatch, QueryError> {
         match self.fragment.output {
@@ -82,13 +125,12 @@ fn take_end(end: FragmentEnd, fragment: &Fragment, query: &QueryContext) {
     for warning in end.warnings {
         query.warn(warning);
     }
-    // what it read to look at them it does not tell
-    query.samples.looked_at(end.samples_total, end.samples_total, 1);
-    let per_step = &end.samples_per_step;
+    query.samples.looked_at(end.samples_total, end.samples_read, 1);
+    let (total, read) = (&end.samples_per_step, &end.samples_read_per_step);
     let (start, last, step) = fragment.grid;
     query.samples.looked_at_steps(Grid::new(start, last, step), fragment.count_times, |i| {
-        let samples = per_step.get(i).copied().unwrap_or(0);
-        (samples, samples)
+        let at = |counts: &[u64]| counts.get(i).copied().unwrap_or(0);
+        (at(total), at(read))
     });
     query.read_series(end.series);
 }

@@ -148,8 +148,7 @@ impl Builder<'_> {
                     partial.unwrap_or_else(|| builder.build(node.as_ref().clone()))
                 }
                 Work::There { run, fragment } => {
-                    let remote =
-                        Remote { run: Arc::clone(run), fragment: fragment.as_ref().clone(), steps: count };
+                    let remote = Remote::new(Arc::clone(run), fragment.as_ref().clone(), count);
                     let schema = if states { state_schema(count) } else { series_schema(count) };
                     OperatorExec::with_schema(self.query, Arc::new(remote), Vec::new(), schema, 1)
                 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use promql::{ExplainedOperator, Measured, QueryRequest, QueryStats};
-use proto::PartUse;
+use promql::{QueryRequest, QueryStats};
+use proto::{ExplainedOperator, Measured, PartUse};
 use serde_json::{Value, json};
 
 use super::query::{instant_times, range_times};

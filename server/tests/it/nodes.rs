@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::process::{Answer, Server, escape, free_port};
+use crate::process::{Answer, Server, binary, escape, free_port};
 use crate::write::{Series, push_as};
 
 const MINUTE: i64 = 60_000;
@@ -147,6 +147,16 @@ fn a_querier_answers_as_one_node_that_holds_everything() {
     }
     let others = querier.request("GET", "/api/v1/labels", &[("x-scope-orgid", "blue")], b"");
     assert_eq!(others.json()["data"], Value::from(Vec::<Value>::new()), "blue wrote nothing");
+
+    // the nodes tell what they do
+    let shown = std::process::Command::new(binary())
+        .args(["query", "explain", &querier.url(""), "sum by (pod) (rate(c_total[5m]))", "--analyze"])
+        .args(["--tenant=red".to_owned(), format!("--time={}", now / 1000)])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert_eq!(text.matches("Remote: ").count(), 2, "{text}");
+    assert_eq!(text.matches(" samples of ").count(), 2, "{text}{}", String::from_utf8_lossy(&shown.stderr));
 
     // it takes no samples, and says so to senders in a way that makes them try again
     assert_eq!(push_as(&querier, "red", &series[..1]).status, 503);
