@@ -90,11 +90,7 @@ fn points(key: &str, a: &Value, b: &Value) -> Option<String> {
         }
         _ => {
             let same = match (number(a), number(b)) {
-                (Some(x), Some(y)) => {
-                    x == y
-                        || (x.is_nan() && y.is_nan())
-                        || (x - y).abs() <= (TOLERANCE * x.abs().max(y.abs())).max(LEFTOVER)
-                }
+                (Some(x), Some(y)) => same_number(x, y),
                 _ => a == b,
             };
             (!same).then(|| format!("{key}: {a} against {b}"))
@@ -102,7 +98,13 @@ fn points(key: &str, a: &Value, b: &Value) -> Option<String> {
     }
 }
 
-fn number(value: &Value) -> Option<f64> {
+/// Equal, or nearly so.
+pub(crate) fn same_number(x: f64, y: f64) -> bool {
+    x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= (TOLERANCE * x.abs().max(y.abs())).max(LEFTOVER)
+}
+
+/// A number, or a text that Prometheus writes one as.
+pub(crate) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(n) => n.as_f64(),
         Value::String(s) => match s.as_str() {

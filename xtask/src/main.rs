@@ -24,10 +24,13 @@ cargo xtask COMMAND
   differential       generated queries, asked of us and of a Prometheus over the same data; every
                      difference that no rule explains is shown, and is a failure.
                        --queries N (10000)   --seed N (1)   --prometheus PATH (PROMETHEUS2)
-                       --features LIST       Prometheus's names, for both sides
+                       --today PATH          today's Prometheus beside an older one (PROMETHEUS3, if set):
+                                             only what it answers as we do is explained; or --no-today
+                       --features LIST       Prometheus's names, for all
                        --flush               half of our data in blocks
                        --only N              the query of that number alone
-                       --ports OURS,THEIRS   --parallel N (4)   --hold: both stay up at the end
+                       --ports OURS,THEIRS[,TODAY'S]   --parallel N (4)   --hold: all stay up at the end
+                       --digits              answers that are the same but for last digits are shown
 
 Outside parts are looked for in PATH; these variables name them:
   PROMQLTEST_DIR     folder of Prometheus's promql/promqltest/testdata

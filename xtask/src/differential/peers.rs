@@ -48,20 +48,26 @@ impl Peer {
         Ok(Peer { _process: process, port })
     }
 
-    /// A Prometheus.
-    pub(super) fn prometheus(binary: &Path, root: &Path, port: Option<u16>, features: &str) -> Result<Self> {
+    /// A Prometheus; `name` is that of its folder and of its log.
+    pub(super) fn prometheus(
+        name: &str,
+        binary: &Path,
+        root: &Path,
+        port: Option<u16>,
+        features: &str,
+    ) -> Result<Self> {
         let port = port.map_or_else(free_port, Ok)?;
         std::fs::write(root.join("prometheus.yml"), "global: {}\n")?;
         let mut command = Command::new(binary);
         command
             .arg(format!("--config.file={}", root.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", root.join("theirs").display()))
+            .arg(format!("--storage.tsdb.path={}", root.join(name).display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .args(["--storage.tsdb.retention.time=100y", "--web.enable-remote-write-receiver"]);
         if !features.is_empty() {
             command.arg(format!("--enable-feature={features}"));
         }
-        let mut process = Process::start("theirs", root, &mut command)?;
+        let mut process = Process::start(name, root, &mut command)?;
         process.wait_ready(&format!("http://127.0.0.1:{port}/-/ready"), START_LIMIT)?;
         Ok(Peer { _process: process, port })
     }
