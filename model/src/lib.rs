@@ -5,8 +5,10 @@
 
 mod batch;
 mod bucket_powers;
+mod duration;
 mod error_kind;
 mod exemplar;
+mod go_quote;
 mod go_regex;
 mod histogram;
 mod ids;
@@ -21,8 +23,10 @@ mod time;
 
 pub use batch::{HistogramPoint, SampleBatch, SeriesSamples};
 pub use bucket_powers::bucket_powers;
+pub use duration::{DurationError, format_duration, format_duration_ms, parse_duration, parse_duration_ns};
 pub use error_kind::ErrorKind;
 pub use exemplar::Exemplar;
+pub use go_quote::{go_quote, go_quote_bytes};
 pub use histogram::{
     CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramError, IntHistogram,
     MAX_EXPONENTIAL_SCHEMA, MIN_EXPONENTIAL_SCHEMA, Span,

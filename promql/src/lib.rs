@@ -16,7 +16,6 @@ mod memory_source;
 mod plan;
 
 pub use annotations::Annotations;
-pub use ast::go_quote;
 pub use engine::{
     Answer, AnswerMemory, Engine, EngineOptions, Explanation, Features, LocalFragments, MatrixSeries,
     MemoryLimits, MemoryUsage, QueryError, QueryLimit, QueryProgress, QueryRequest, QueryStats, SampleValue,
@@ -26,4 +25,5 @@ pub use engine_target::EngineTarget;
 pub use functions::fuzz_window_state;
 pub use histogram::{fuzz_histogram_wire, to_text as histogram_text};
 pub use memory_source::MemorySource;
+pub use model::go_quote;
 pub use plan::{Reach, Rewrite, Rewrites};

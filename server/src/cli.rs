@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::MatchOp;
 
 /// Long-term, multi-tenant store for Prometheus metrics.
 #[derive(Debug, Parser)]
@@ -43,8 +44,13 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Query(QueryCommand),
     /// Work on PromQL text.
-    #[command(subcommand)]
-    Promql(PromqlCommand),
+    Promql {
+        #[command(subcommand)]
+        command: PromqlCommand,
+        /// Taken for promtool's sake, where these commands are experiments.
+        #[arg(long, global = true, hide = true)]
+        experimental: bool,
+    },
     /// Look at the blocks in a bucket.
     #[command(subcommand)]
     Blocks(BlocksCommand),
@@ -265,7 +271,55 @@ pub(crate) enum PromqlCommand {
     Format {
         /// PromQL expression; `-`: read it from standard input.
         expr: String,
+        #[command(flatten)]
+        features: FeatureArgs,
     },
+    /// Change the label matchers of an expression and print it laid out.
+    #[command(subcommand)]
+    LabelMatchers(LabelMatchersCommand),
+}
+
+/// Changes label matchers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabelMatchersCommand {
+    /// Set a matcher in every selector.
+    Set {
+        /// Kind of the matcher: =, !=, =~ or !~.
+        #[arg(long = "type", short = 't', value_name = "KIND", default_value = "=", value_parser = match_op)]
+        op: MatchOp,
+        /// PromQL expression; `-`: read it from standard input.
+        expr: String,
+        /// The label's name.
+        name: String,
+        /// What it is compared with.
+        value: String,
+        #[command(flatten)]
+        features: FeatureArgs,
+    },
+    /// Take the matchers of a label out of every selector.
+    Delete {
+        /// PromQL expression; `-`: read it from standard input.
+        expr: String,
+        /// The label's name.
+        name: String,
+        #[command(flatten)]
+        features: FeatureArgs,
+    },
+}
+
+fn match_op(text: &str) -> Result<MatchOp, String> {
+    [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex]
+        .into_iter()
+        .find(|op| op.as_str() == text)
+        .ok_or_else(|| format!("must be one of =,!=,=~,!~, got '{text}'"))
+}
+
+/// An HTTP header as `NAME=VALUE`.
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(['=', ':']) {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
 }
 
 /// What every question takes.
@@ -277,6 +331,9 @@ pub(crate) struct QueryArgs {
     /// Tenant to ask as (header X-Scope-OrgID).
     #[arg(long, value_name = "ID")]
     pub(crate) tenant: Option<String>,
+    /// Further header of the request; may be given several times.
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// Where a bucket is.
@@ -364,6 +421,15 @@ pub(crate) struct TestRulesArgs {
     /// Run only tests whose names match this regular expression; may be given several times.
     #[arg(long, value_name = "REGEX")]
     pub(crate) run: Vec<String>,
+    /// File to write the results to as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Print what each test does, and all samples at its end.
+    #[arg(long)]
+    pub(crate) debug: bool,
+    /// Show alerts that differ as one coloured text.
+    #[arg(long)]
+    pub(crate) diff: bool,
     /// Let unknown fields in rule files pass.
     #[arg(long)]
     pub(crate) ignore_unknown_fields: bool,

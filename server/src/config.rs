@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::format_duration;
 use promql::MemoryLimits;
 use serde::Deserialize;
 
@@ -13,7 +14,6 @@ use crate::cli::{LogLevel, ServeArgs};
 use crate::config_file::{
     File, FileDuration, FileLevel, file_duration, not_a_duration, parse_address, read_file,
 };
-use crate::duration;
 use crate::memory::machine_memory;
 use crate::target::Target;
 
@@ -180,6 +180,11 @@ pub(crate) struct Config {
     pub(crate) log_level: LogLevel,
 }
 
+/// As milliseconds.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 impl Config {
     /// Reads the file, if one is named, and lays the flags over it.
     pub(crate) fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
@@ -188,9 +193,9 @@ impl Config {
             None => File::default(),
         };
         let flag_duration = |flag: &'static str, value: &Option<String>| match value {
-            Some(text) => duration::parse(text)
+            Some(text) => model::parse_duration(text)
                 .map(Some)
-                .ok_or_else(|| ConfigError::Flag { flag, message: not_a_duration(text) }),
+                .map_err(|_| ConfigError::Flag { flag, message: not_a_duration(text) }),
             None => Ok(None),
         };
         let flag_address = |flag: &'static str, value: &Option<String>| match value {
@@ -305,17 +310,17 @@ impl Config {
 
     /// The flags in force, by name: what `/api/v1/status/flags` shows.
     pub(crate) fn flags(&self) -> Vec<(String, String)> {
-        let none_is_zero = |d: Option<Duration>| d.map_or_else(|| "0s".to_owned(), duration::format);
+        let none_is_zero = |d: Option<Duration>| d.map_or_else(|| "0s".to_owned(), format_duration);
         [
             ("bucket", self.bucket.clone()),
             ("data.dir", self.data_dir.display().to_string()),
             ("enable-feature", self.features.join(",")),
             ("query.disable-rewrites", self.rewrites_off.join(",")),
             ("grpc.listen", self.grpc_listen.to_string()),
-            ("limits.out-of-order-time-window", duration::format(self.limits.out_of_order_time_window)),
+            ("limits.out-of-order-time-window", format_duration(self.limits.out_of_order_time_window)),
             ("http.listen", self.http_listen.to_string()),
             ("multi-tenancy", self.multi_tenancy.to_string()),
-            ("query.lookback-delta", duration::format(self.lookback_delta)),
+            ("query.lookback-delta", format_duration(self.lookback_delta)),
             ("query.max-concurrency", self.query_max_concurrency.to_string()),
             ("query.max-memory-bytes", self.query_memory.query_bytes_max.to_string()),
             ("query.log-file", self.query_log_text()),
@@ -325,7 +330,7 @@ impl Config {
             ("query.max-tenant-memory-bytes", self.query_memory.tenant_bytes_max.to_string()),
             ("query.max-total-memory-bytes", self.query_memory.total_bytes_max.to_string()),
             ("query.result-cache-bytes", self.query_result_cache_bytes.to_string()),
-            ("query.timeout", duration::format(self.query_timeout)),
+            ("query.timeout", format_duration(self.query_timeout)),
             ("self-scrape.interval", none_is_zero(self.self_scrape_interval)),
             ("storage.retention", none_is_zero(self.retention)),
             ("querier.nodes", self.target.nodes().join(",")),
@@ -344,7 +349,7 @@ impl Config {
     /// The configuration in force as YAML: what `/api/v1/status/config` shows. It holds no secrets: keys of
     /// a bucket come from the environment alone.
     pub(crate) fn to_yaml(&self) -> String {
-        let retention = self.retention.map_or_else(|| "0s".to_owned(), duration::format);
+        let retention = self.retention.map_or_else(|| "0s".to_owned(), format_duration);
         let l = &self.limits;
         format!(
             "data:\n  dir: {data:?}\nbucket: {bucket:?}\nhttp:\n  listen: \"{http}\"\ngrpc:\n  listen: \"{grpc}\"\n\
@@ -369,9 +374,9 @@ impl Config {
             target = self.target.name(),
             nodes = self.target.nodes_yaml(),
             tenancy = self.multi_tenancy,
-            overlap = duration::format(self.query_overlap),
-            lookback = duration::format(self.lookback_delta),
-            timeout = duration::format(self.query_timeout),
+            overlap = format_duration(self.query_overlap),
+            lookback = format_duration(self.lookback_delta),
+            timeout = format_duration(self.query_timeout),
             samples = self.query_max_samples,
             query_series = self.query_max_series,
             points = self.query_max_points_per_series,
@@ -387,7 +392,7 @@ impl Config {
             cache = self.query_result_cache_bytes,
             rewrites = self.rewrites_off.join(", "),
             series = l.series_per_tenant_max,
-            ooo = duration::format(l.out_of_order_time_window),
+            ooo = format_duration(l.out_of_order_time_window),
             rate = l.samples_per_second,
             burst = l.samples_burst,
             names = l.labels_per_series_max,
@@ -397,7 +402,7 @@ impl Config {
             request = l.request_bytes_max,
             decoded = l.decoded_bytes_max,
             inflight = l.inflight_bytes_max,
-            scrape = self.self_scrape_interval.map_or_else(|| "0s".to_owned(), duration::format),
+            scrape = self.self_scrape_interval.map_or_else(|| "0s".to_owned(), format_duration),
             features = self.features.join(", "),
         )
     }

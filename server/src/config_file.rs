@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::config::{ConfigError, Limits};
-use crate::duration;
 
 /// A duration in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +17,9 @@ pub(crate) struct FileDuration(pub(crate) Duration);
 impl<'de> Deserialize<'de> for FileDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        duration::parse(&text)
+        model::parse_duration(&text)
             .map(FileDuration)
-            .ok_or_else(|| serde::de::Error::custom(not_a_duration(&text)))
+            .map_err(|_| serde::de::Error::custom(not_a_duration(&text)))
     }
 }
 

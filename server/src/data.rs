@@ -139,7 +139,7 @@ impl DataRoles {
                 }
             }
         }));
-        let keep_ms = config.retention.map(crate::duration::millis);
+        let keep_ms = config.retention.map(crate::config::millis);
         let retention = compactor::Retention { keep_ms, ..compactor::Retention::default() };
         let compactor = Compactor::new(runtime.clone(), Arc::clone(&self.catalogs), move |_tenant| retention);
         let (clock, stop) = (runtime.clone(), shutdown.clone());

@@ -8,7 +8,6 @@ mod config;
 mod config_file;
 mod data;
 mod door;
-mod duration;
 mod http;
 mod landing;
 mod memory;
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
         None => commands::serve::run(&cli.serve),
         Some(Command::Serve(args)) => commands::serve::run(&args),
         Some(Command::Query(query)) => commands::query::run(&query),
-        Some(Command::Promql(promql)) => commands::promql::run(&promql),
+        Some(Command::Promql { command, .. }) => commands::promql::run(&command),
         Some(Command::Blocks(blocks)) => commands::blocks::run(&blocks),
         Some(Command::Check(check)) => commands::check_rules::run(&check),
         Some(Command::Test(TestCommand::Rules(args))) => commands::test_rules::run(&args),

@@ -13,8 +13,8 @@ use runtime::{Runtime, Shutdown, Task};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
+use crate::config::millis;
 use crate::data::{DataRoles, listen_for_nodes};
-use crate::duration::millis;
 use crate::metrics::Metrics;
 use crate::readings;
 use crate::self_scrape;

@@ -9,7 +9,6 @@ use querier::{BuildInfo, RuntimeInfo, StatusSource, TsdbStatus};
 use runtime::{Runtime, Shutdown};
 
 use crate::config::Config;
-use crate::duration;
 
 /// The Prometheus whose API we speak: tools compare it.
 const PROMETHEUS_VERSION: &str = "3.14.0";
@@ -79,7 +78,7 @@ impl StatusSource for Status {
             tasks: self.runtime.tokio().metrics().num_alive_tasks() as u64,
             cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
             memory_limit: 0,
-            retention: self.config.retention.map_or_else(|| "0s".to_owned(), duration::format),
+            retention: self.config.retention.map_or_else(|| "0s".to_owned(), model::format_duration),
         }
     }
 }

@@ -47,7 +47,7 @@ fn write_number(f: &mut fmt::Formatter<'_>, value: f64, as_duration: bool) -> fm
     if value < 0.0 {
         f.write_str("-")?;
     }
-    f.write_str(&format_duration_ms(ms))
+    f.write_str(&model::format_duration_ms(ms))
 }
 
 impl fmt::Display for Aggregate {
@@ -151,7 +151,7 @@ impl fmt::Display for DurationArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.expr {
             Some(expr) => expr.fmt(f),
-            None => f.write_str(&format_duration_ms(self.ms)),
+            None => f.write_str(&model::format_duration_ms(self.ms)),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Expressions.
 
-use super::number_format::go_quote_bytes;
 use super::{
     AggregateOp, AtModifier, BinaryOp, DurationArg, DurationExpr, Function, MatrixSelector, PosRange,
     UnaryOp, ValueType, VectorSelector,
@@ -61,7 +60,7 @@ pub struct StringLiteral {
 impl StringLiteral {
     /// In double quotes with Go's escapes, as error messages show it.
     pub fn quoted(&self) -> String {
-        go_quote_bytes(self.raw.as_deref().unwrap_or(self.value.as_bytes()))
+        model::go_quote_bytes(self.raw.as_deref().unwrap_or(self.value.as_bytes()))
     }
 }
 

@@ -24,7 +24,8 @@ pub use expr::{
 };
 pub use function::{Arity, Function};
 pub use function_table::{FUNCTIONS, find_function};
-pub use number_format::{format_duration_ms, format_float, go_quote};
+pub(crate) use model::go_quote;
+pub use number_format::format_float;
 pub use ops::{AggregateOp, BinaryOp, UnaryOp};
 pub use pos::PosRange;
 pub use selector::{AtModifier, MatrixSelector, VectorSelector};

@@ -26,7 +26,7 @@ use model::{Labels, Matcher};
 use crate::ast::{Expr, PosRange};
 
 pub use error::{ParseError, ParseErrors};
-pub use literal::{parse_duration_ns, unquote};
+pub use literal::unquote;
 pub use series_desc::{SequenceValue, SeriesDescription, parse_series_desc};
 
 pub(crate) use histogram_desc::indexed as indexed_buckets;

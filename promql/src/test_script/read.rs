@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use model::{Labels, TimestampMs};
 
 use crate::engine::SampleValue;
-use crate::parse::{SequenceValue, parse_duration_ns, parse_number, parse_series_desc, unquote};
+use crate::parse::{SequenceValue, parse_number, parse_series_desc, unquote};
 
 use super::classic::with_custom_buckets;
 use super::script::{
@@ -60,7 +60,7 @@ struct Reader<'a> {
 }
 
 fn duration_ms(text: &str, what: &str) -> Result<i64, String> {
-    match parse_duration_ns(text) {
+    match model::parse_duration_ns(text) {
         Ok(ns) => Ok(ns / 1_000_000),
         Err(why) => Err(format!("invalid {what} {text:?}: {why}")),
     }

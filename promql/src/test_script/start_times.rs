@@ -2,7 +2,7 @@
 
 use model::Labels;
 
-use crate::parse::{parse_duration_ns, parse_series_desc};
+use crate::parse::parse_series_desc;
 
 const MAX_VALUES: usize = 1 << 20;
 
@@ -78,7 +78,7 @@ fn duration(text: &str) -> Result<(i64, &str), String> {
     let (_, after) = unsigned.split_at(digits);
     let unit = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic() && c != 'x').len();
     let (duration, rest) = unsigned.split_at(digits + unit);
-    let ms = parse_duration_ns(duration)? / 1_000_000;
+    let ms = model::parse_duration_ns(duration).map_err(|error| error.to_string())? / 1_000_000;
     Ok((if negative { -ms } else { ms }, rest))
 }
 

@@ -76,33 +76,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
         // NaN becomes 0
         return Ok(nanos as i64);
     }
-    parse_units(text).ok_or_else(|| format!("cannot parse {} to a valid duration", quote(text)))
-}
-
-/// `1y2w3d4h5m6s7ms`: every unit at most once, from large to small.
-fn parse_units(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 365 * 86_400_000),
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    let mut rest = text;
-    let mut units = UNITS.iter();
-    let mut total = 0i64;
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number: i64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let name = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
-        let (_, ms) = units.find(|(unit, _)| *unit == &rest[..name])?;
-        rest = &rest[name..];
-        total = total.checked_add(number.checked_mul(*ms)?)?;
-    }
-    if text.is_empty() { None } else { total.checked_mul(1_000_000) }
+    model::parse_duration_ns(text).map_err(|_| format!("cannot parse {} to a valid duration", quote(text)))
 }
 
 /// A float as Go reads it: no overflow to infinity, `_` between digits.

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use super::format::{four_digits, printf};
 use super::functions::{Failure, text};
 use super::value::Value;
-use crate::duration;
 
 type Called = Result<Value, Failure>;
 
@@ -38,8 +37,8 @@ pub(super) fn call(name: &str, args: &[Value]) -> Called {
         "parseDuration" => {
             let text = text(args, 0)?;
             let (sign, magnitude) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
-            let ms = duration::parse_ms(magnitude).map_err(Failure::Call)?;
-            Ok(Value::Float(sign * ms as f64 / 1000.0))
+            let nanos = model::parse_duration_ns(magnitude).map_err(|e| Failure::Call(e.to_string()))?;
+            Ok(Value::Float(sign * nanos as f64 / 1e9))
         }
         "humanize" => done(humanize(float(&args[0])?)),
         "humanize1024" => done(humanize_1024(float(&args[0])?)),

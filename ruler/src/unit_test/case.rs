@@ -4,42 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use model::TimestampMs;
-use promql::parse::{SequenceValue, parse_metric, parse_series_desc};
-use promql::{SampleValue, VectorSample};
 use runtime::Runtime;
 
 use super::UnitTestOptions;
+use super::checks::{AlertCheck, ExprCheck, each};
 use super::file::Pairs;
 use super::input::load_series;
 use super::show;
 use super::test_storage::TestStorage;
 use crate::alerting_rule::Origin;
 use crate::yaml::{Decoder, Node};
-use crate::{AlertState, Group, RuleFile, RuleStorage, Span};
+use crate::{AlertState, Group, RuleFile, Span};
 
-/// Alerts that must fire at a time.
-#[derive(Debug, Clone, PartialEq, Default)]
-struct AlertCheck {
-    eval_time: Span,
-    name: String,
-    alerts: Vec<show::LabelsAndAnnotations>,
-}
-
-/// An expression and its value at a time.
-#[derive(Debug, Clone, PartialEq, Default)]
-struct ExprCheck {
-    expr: String,
-    eval_time: Span,
-    samples: Vec<ExpectedSample>,
-}
-
-#[derive(Debug, Clone, PartialEq, Default)]
-struct ExpectedSample {
-    labels: String,
-    value: f64,
-    /// Not empty: the value does not matter.
-    histogram: String,
-}
+/// Who is told what a test does, a text at a time.
+pub(super) type Debug<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// A test of a file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -89,6 +67,7 @@ impl TestCase {
         fuzzy: bool,
         runtime: &Runtime,
         options: &UnitTestOptions,
+        debug: Option<Debug<'_>>,
     ) -> Vec<String> {
         let mut series = match load_series(&self.interval.to_string(), &self.series) {
             Ok(series) => series,
@@ -132,14 +111,32 @@ impl TestCase {
             }
             let next = now.saturating_add(evaluation_interval.0);
             while let Some(time) = times.next_if(|time| self.start.saturating_add(time.0) < next) {
-                self.check_alerts(time, &groups, &mut failures);
+                self.check_alerts(time, &groups, options.diff, &mut failures);
             }
             now = next;
         }
         for check in &self.expr_checks {
             failures.extend(check.failure(&storage, self.start, fuzzy, options).await);
         }
+        if let Some(debug) = debug {
+            debug(&self.dump(&storage).await);
+        }
         failures
+    }
+
+    /// All samples there are, for who looks for a fault.
+    async fn dump(&self, storage: &TestStorage) -> String {
+        // expressions have no fractions of seconds
+        let span = Span((self.last_time().0 + 1_000) / 1_000 * 1_000);
+        let span_text = crate::template::format_duration(span.0.saturating_mul(1_000_000));
+        let expr = format!("{{__name__=~\".+\"}}[{span_text}]");
+        match storage.matrix(&expr, self.start.saturating_add(span.0)).await {
+            Ok(series) => {
+                let all: Vec<String> = series.iter().map(show::series).collect();
+                format!("Dump of all data (input_series and rules) at {span_text}:\n{}", all.join("\n"))
+            }
+            Err(why) => format!("Failed query exec, expr: {}, err: {why}", model::go_quote(&expr)),
+        }
     }
 
     /// The groups of all files, those that are to come first in front.
@@ -166,7 +163,7 @@ impl TestCase {
         alerts.chain(self.expr_checks.iter().map(|check| check.eval_time)).max().unwrap_or_default()
     }
 
-    fn check_alerts(&self, time: Span, groups: &[Group], failures: &mut Vec<String>) {
+    fn check_alerts(&self, time: Span, groups: &[Group], diff: bool, failures: &mut Vec<String>) {
         let mut firing: BTreeMap<&str, Vec<show::LabelsAndAnnotations>> = BTreeMap::new();
         for rule in groups.iter().flat_map(Group::alerting_rules) {
             for alert in rule.alerts().filter(|alert| alert.state == AlertState::Firing) {
@@ -190,6 +187,14 @@ impl TestCase {
                 name => format!("    name: {name},\n"),
             };
             let by = " ".repeat(12);
+            if diff {
+                let diff = show::indent(&super::diff::alerts(&expected, &got), &by);
+                failures.push(format!(
+                    "{test}    alertname: {}, time: {time}, \n        diff: {diff}",
+                    check.name
+                ));
+                continue;
+            }
             failures.push(format!(
                 "{test}    alertname: {}, time: {time}, \n        exp:{}, \n        got:{}",
                 check.name,
@@ -198,17 +203,6 @@ impl TestCase {
             ));
         }
     }
-}
-
-/// The items of a list.
-fn each<T>(
-    decoder: &mut Decoder,
-    node: &Node,
-    wanted: &str,
-    read: impl Fn(&mut Decoder, &Node) -> Option<T>,
-) -> Vec<T> {
-    let items = decoder.list(node, wanted);
-    items.iter().filter_map(|item| read(decoder, item)).collect()
 }
 
 fn series(decoder: &mut Decoder, node: &Node) -> Option<(String, String)> {
@@ -235,158 +229,6 @@ fn start(decoder: &mut Decoder, node: &Node) -> TimestampMs {
         Err(_) => {
             decoder.stop(format!("cannot parse {} to a valid timestamp", promql::go_quote(&text)));
             0
-        }
-    }
-}
-
-impl AlertCheck {
-    fn decode(decoder: &mut Decoder, node: &Node) -> Option<AlertCheck> {
-        const NAME: &str = "main.alertTestCase";
-        let mut check = AlertCheck::default();
-        for (name, key, value) in decoder.fields(node, NAME)? {
-            match name.as_str() {
-                "eval_time" => check.eval_time = decoder.span(&value).unwrap_or_default(),
-                "alertname" => check.name = decoder.text(&value).unwrap_or_default(),
-                "exp_alerts" => check.alerts = each(decoder, &value, "[]main.alert", alert),
-                _ => decoder.unknown(&name, &key, NAME),
-            }
-        }
-        Some(check)
-    }
-}
-
-fn alert(decoder: &mut Decoder, node: &Node) -> Option<show::LabelsAndAnnotations> {
-    const NAME: &str = "main.alert";
-    let (mut labels, mut annotations) = (Pairs::new(), Pairs::new());
-    // an item that is nothing is an alert without labels
-    for (name, key, value) in decoder.fields(node, NAME).unwrap_or_default() {
-        match name.as_str() {
-            "exp_labels" => labels = decoder.texts(&value).unwrap_or_default(),
-            "exp_annotations" => annotations = decoder.texts(&value).unwrap_or_default(),
-            _ => decoder.unknown(&name, &key, NAME),
-        }
-    }
-    Some((labels, annotations))
-}
-
-/// Labels and a value, compared.
-#[derive(Debug, Clone, PartialEq)]
-struct Shown {
-    labels: Pairs,
-    value: f64,
-    /// In the notation of series; empty for floats.
-    histogram: String,
-}
-
-impl Shown {
-    fn of(sample: &VectorSample) -> Self {
-        let labels = sample.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        match &sample.value {
-            SampleValue::Float(v) => Shown { labels, value: *v, histogram: String::new() },
-            SampleValue::Histogram(h) => Shown { labels, value: 0.0, histogram: show::histogram(h) },
-        }
-    }
-
-    fn equals(&self, other: &Shown, fuzzy: bool) -> bool {
-        let (a, b) = (self.value, other.value);
-        let near = fuzzy && (a.next_down() == b || a.next_up() == b);
-        self.labels == other.labels && self.histogram == other.histogram && (a == b || near)
-    }
-
-    fn text(&self) -> String {
-        let labels = show::labels(&self.labels);
-        match self.histogram.as_str() {
-            "" => format!("{labels} {}", show::float(self.value)),
-            histogram => format!("{labels} {histogram}"),
-        }
-    }
-}
-
-fn texts_of(samples: &[Shown]) -> String {
-    if samples.is_empty() {
-        return "nil".to_owned();
-    }
-    samples.iter().map(Shown::text).collect::<Vec<_>>().join(", ")
-}
-
-impl ExprCheck {
-    fn decode(decoder: &mut Decoder, node: &Node) -> Option<ExprCheck> {
-        const NAME: &str = "main.promqlTestCase";
-        let mut check = ExprCheck::default();
-        for (name, key, value) in decoder.fields(node, NAME)? {
-            match name.as_str() {
-                "expr" => check.expr = decoder.text(&value).unwrap_or_default(),
-                "eval_time" => check.eval_time = decoder.span(&value).unwrap_or_default(),
-                "exp_samples" => {
-                    check.samples = each(decoder, &value, "[]main.sample", ExpectedSample::decode)
-                }
-                _ => decoder.unknown(&name, &key, NAME),
-            }
-        }
-        Some(check)
-    }
-
-    async fn failure(
-        &self,
-        storage: &TestStorage,
-        start: TimestampMs,
-        fuzzy: bool,
-        options: &UnitTestOptions,
-    ) -> Option<String> {
-        let about = format!("    expr: {}, time: {},", promql::go_quote(&self.expr), self.eval_time);
-        let got = match storage.query(&self.expr, start.saturating_add(self.eval_time.0)).await {
-            Ok(got) => got,
-            Err(why) => return Some(format!("{about} err: {why}")),
-        };
-        let mut got: Vec<Shown> = got.iter().map(Shown::of).collect();
-        let expected: Result<Vec<Shown>, String> =
-            self.samples.iter().map(|sample| sample.shown(options)).collect();
-        let mut expected = match expected {
-            Ok(expected) => expected,
-            Err(why) => return Some(format!("{about} err: {why}")),
-        };
-        got.sort_by(|a, b| a.labels.cmp(&b.labels));
-        expected.sort_by(|a, b| a.labels.cmp(&b.labels));
-        let same = got.len() == expected.len() && got.iter().zip(&expected).all(|(a, b)| a.equals(b, fuzzy));
-        (!same).then(|| {
-            format!("{about}\n        exp: {}\n        got: {}", texts_of(&expected), texts_of(&got))
-        })
-    }
-}
-
-impl ExpectedSample {
-    fn decode(decoder: &mut Decoder, node: &Node) -> Option<ExpectedSample> {
-        const NAME: &str = "main.sample";
-        let mut sample = ExpectedSample::default();
-        for (name, key, value) in decoder.fields(node, NAME).unwrap_or_default() {
-            match name.as_str() {
-                "labels" => sample.labels = decoder.text(&value).unwrap_or_default(),
-                "value" => sample.value = decoder.float(&value).unwrap_or_default(),
-                "histogram" => sample.histogram = decoder.text(&value).unwrap_or_default(),
-                _ => decoder.unknown(&name, &key, NAME),
-            }
-        }
-        Some(sample)
-    }
-
-    fn shown(&self, options: &UnitTestOptions) -> Result<Shown, String> {
-        let about = |why: String| format!("labels {}: {why}", promql::go_quote(&self.labels));
-        let labels = parse_metric(&self.labels, &options.language).map_err(|e| about(e.to_string()))?;
-        let labels = labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        if self.histogram.is_empty() {
-            return Ok(Shown { labels, value: self.value, histogram: String::new() });
-        }
-        let described = parse_series_desc(&format!("{{}} {}", self.histogram));
-        let values = described.map_err(|e| about(e.to_string()))?.values;
-        match &values[..] {
-            [SequenceValue::Histogram { histogram, .. }] => {
-                Ok(Shown { labels, value: self.value, histogram: show::histogram(histogram) })
-            }
-            [SequenceValue::Float(v)] => {
-                Err(about(format!("expected histogram, got {}", crate::template::format_float(*v))))
-            }
-            [SequenceValue::Omitted] => Err(about("expected histogram, got _".to_owned())),
-            values => Err(about(format!("expected 1 value, got {}", values.len()))),
         }
     }
 }

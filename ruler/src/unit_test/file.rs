@@ -8,6 +8,7 @@ use runtime::Runtime;
 
 use super::case::TestCase;
 use super::input::{RuleSource, load_rules};
+use super::report::{CaseReport, UnitTestReport};
 use crate::Span;
 use crate::yaml::{Decoder, Dialect, Document, Node};
 
@@ -20,6 +21,8 @@ pub struct UnitTestOptions {
     pub delayed_name_removal: bool,
     /// Unknown fields in rule files are let pass.
     pub ignore_unknown_fields: bool,
+    /// What alerts should be and what they are is shown as one coloured text.
+    pub diff: bool,
 }
 
 /// Tests of rules, as one file states them.
@@ -74,28 +77,44 @@ impl UnitTestFile {
         }
     }
 
-    /// Runs the tests whose names `wanted` takes, over the rules of `sources`; gives what went wrong, one text each.
+    /// Runs the tests whose names `wanted` takes, over the rules of `sources`. `debug` is told what goes on.
     pub async fn run(
         &self,
         sources: &[RuleSource],
         runtime: &Runtime,
         options: &UnitTestOptions,
         wanted: impl Fn(&str) -> bool,
-    ) -> Vec<String> {
+        debug: Option<&(dyn Fn(&str) + Sync)>,
+    ) -> UnitTestReport {
+        let mut report = UnitTestReport { started: Some(runtime.now_ms()), ..UnitTestReport::default() };
         let mut order = HashMap::new();
         for (name, at) in self.group_eval_order.iter().zip(0..) {
             if order.insert(name.as_str(), at).is_some() {
-                return vec![format!("group name repeated in evaluation order: {name}")];
+                report.aborted = Some(format!("group name repeated in evaluation order: {name}"));
+                return report;
             }
         }
         let rules = load_rules(sources, options);
-        let mut failures = Vec::new();
-        for test in self.tests.iter().filter(|test| wanted(&test.name)) {
-            let ran =
-                test.run(&rules, &order, self.evaluation_interval, self.fuzzy_compare, runtime, options);
-            failures.extend(Box::pin(ran).await);
+        for (i, test) in self.tests.iter().enumerate().filter(|(_, test)| wanted(&test.name)) {
+            let name = if test.name.is_empty() { format!("unnamed#{i}") } else { test.name.clone() };
+            let begin = runtime.monotonic();
+            let tell = |text: &str| debug.into_iter().for_each(|debug| debug(text));
+            tell(&format!("Starting test {name}"));
+            let ran = test.run(
+                &rules,
+                &order,
+                self.evaluation_interval,
+                self.fuzzy_compare,
+                runtime,
+                options,
+                debug,
+            );
+            let failures = Box::pin(ran).await;
+            let took = i64::try_from((runtime.monotonic() - begin).as_nanos()).unwrap_or(i64::MAX);
+            tell(&format!("Test {name} finished, took {}", crate::template::format_duration(took)));
+            report.cases.push(CaseReport { name, failures });
         }
-        failures
+        report
     }
 }
 

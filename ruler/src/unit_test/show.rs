@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Span};
+use promql::MatrixSeries;
 
 use super::file::Pairs;
 
@@ -91,6 +92,15 @@ pub(super) fn histogram(h: &Arc<FloatHistogram>) -> String {
         }
     }
     format!("{{{{{}}}}}", parts.join(" "))
+}
+
+/// A series and its samples, one a line.
+pub(super) fn series(series: &MatrixSeries) -> String {
+    let own = series.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    let floats = series.floats.iter().map(|(t, v)| format!("{} @[{t}]", promql::ast::format_float(*v)));
+    let histograms = series.histograms.iter().map(|(t, h)| format!("{} @[{t}]", promql::histogram_text(h)));
+    let samples: Vec<String> = floats.chain(histograms).collect();
+    format!("{} =>\n{}", labels(&own), samples.join("\n"))
 }
 
 /// Widest range of buckets that is written out.

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use model::{Histogram, Labels, TenantId, TimestampMs};
 use parking_lot::Mutex;
 use promql::test_script::LoadedSeries;
-use promql::{Engine, EngineOptions, Features, MemorySource, QueryRequest, SampleValue, Value, VectorSample};
+use promql::{
+    Engine, EngineOptions, Features, MatrixSeries, MemorySource, QueryRequest, SampleValue, Value,
+    VectorSample,
+};
 use runtime::Runtime;
 
 use super::UnitTestOptions;
@@ -57,6 +60,20 @@ impl TestStorage {
         }
     }
 
+    /// The value of an expression that is a range of samples.
+    pub(super) async fn matrix(&self, query: &str, time: TimestampMs) -> Result<Vec<MatrixSeries>, String> {
+        match self.ask(query, time).await? {
+            Value::Matrix(series) => Ok(series),
+            _ => Err("rule result is not a matrix".to_owned()),
+        }
+    }
+
+    async fn ask(&self, query: &str, time: TimestampMs) -> Result<Value, String> {
+        let request = QueryRequest::new(self.tenant.clone(), query);
+        let source = Arc::clone(&self.source);
+        Ok(self.engine.instant(source, request, time).await.map_err(|e| e.to_string())?.value)
+    }
+
     fn put(&self, labels: &Labels, t: TimestampMs, value: &SampleValue, start_t: TimestampMs) {
         let bits = match value {
             SampleValue::Float(v) => {
@@ -76,10 +93,7 @@ impl TestStorage {
 #[async_trait]
 impl RuleStorage for TestStorage {
     async fn query(&self, query: &str, time: TimestampMs) -> Result<Vec<VectorSample>, String> {
-        let request = QueryRequest::new(self.tenant.clone(), query);
-        let source = Arc::clone(&self.source);
-        let answer = self.engine.instant(source, request, time).await.map_err(|e| e.to_string())?;
-        match answer.value {
+        match self.ask(query, time).await? {
             Value::Vector(samples) => Ok(samples),
             Value::Scalar { t, v } => {
                 Ok(vec![VectorSample { labels: Labels::empty(), t, value: SampleValue::Float(v) }])

@@ -1,3 +1,4 @@
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use runtime::Runtime;
 
@@ -49,18 +50,29 @@ tests:
 ";
 
 fn run(tests: &str, rules: &str) -> Vec<String> {
+    run_with(tests, rules, false).0
+}
+
+/// What went wrong, and what was said meanwhile.
+fn run_with(tests: &str, rules: &str, diff: bool) -> (Vec<String>, Vec<String>) {
     let file = match UnitTestFile::parse(tests) {
         Ok(file) => file,
-        Err(why) => return vec![why],
+        Err(why) => return (vec![why], Vec::new()),
     };
     let sources = [RuleSource { path: "rules.yml".to_owned(), text: Ok(rules.to_owned()) }];
     let options = UnitTestOptions {
         language: promql::parse::ParseOptions::default(),
         delayed_name_removal: false,
         ignore_unknown_fields: false,
+        diff,
     };
+    let said = Mutex::new(Vec::new());
+    let debug = |text: &str| said.lock().push(text.to_owned());
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    tokio.block_on(file.run(&sources, &Runtime::real(), &options, |_| true))
+    let report = tokio.block_on(file.run(&sources, &Runtime::real(), &options, |_| true, Some(&debug)));
+    let failures = report.failures().map(str::to_owned).collect();
+    drop(report);
+    (failures, said.into_inner())
 }
 
 #[test]
@@ -167,6 +179,49 @@ tests:
 ";
     assert_eq!(run(tests, ""), Vec::<String>::new());
     assert_eq!(run(&tests.replace("fuzzy_compare: true", ""), "").len(), 1);
+}
+
+#[test]
+fn differences_are_coloured() {
+    let tests = TESTS.replace("was: '0', job: api", "was: '1', jab: api");
+    let (failures, _) = run_with(&tests, RULES, true);
+    let text = [
+        "    name: one,",
+        "    alertname: Down, time: 3m, ",
+        "        diff: [",
+        "                {",
+        "                    \"Annotations\": {",
+        "                        \"summary\": \"a of api is down (2 there)\"",
+        "                    },",
+        "                    \"Labels\": {",
+        "                        \"alertname\": \"Down\",",
+        "                        \"instance\": \"a\",",
+        "                        \u{1b}[0;31m\"jab\": \"api\"\u{1b}[0m,",
+        "                        \u{1b}[0;32m\"job\": \"api\"\u{1b}[0m,",
+        "                        \"severity\": \"page\",",
+        "                        \"was\": \u{1b}[0;33m\"1\" => \"0\"\u{1b}[0m,",
+        "                        \"zone\": \"a\"",
+        "                    }",
+        "                }",
+        "            ]",
+    ];
+    assert_eq!(failures, [text.join("\n")]);
+    let tests = TESTS.replace("alertname: Down}", "alertname: Down, exp_alerts: [{}]}");
+    let (failures, _) = run_with(&tests, RULES, true);
+    assert!(failures[0].contains("\u{1b}[0;31m\"alertname\": \"Down\"\u{1b}[0m"), "{}", failures[0]);
+}
+
+#[test]
+fn debugging_shows_all_samples() {
+    let (_, said) = run_with(TESTS, RULES, false);
+    assert_eq!(said[0], "Starting test one");
+    assert!(said[1].starts_with("Dump of all data (input_series and rules) at 5m1s:\n"), "{}", said[1]);
+    assert!(
+        said[1].contains("{__name__=\"job:up:sum\", job=\"api\", zone=\"a\"} =>\n1 @[60000]\n1 @[120000]\n"),
+        "{}",
+        said[1]
+    );
+    assert!(said[2].starts_with("Test one finished, took "), "{}", said[2]);
 }
 
 proptest! {

@@ -150,8 +150,8 @@ impl Decoder {
             }
             _ => self.text(node)?,
         };
-        match crate::duration::parse_ms(&text) {
-            Ok(ms) => Some(Span(ms)),
+        match Span::parse(&text) {
+            Ok(span) => Some(span),
             Err(why) => {
                 self.stop(why);
                 None

@@ -8,6 +8,7 @@ use anyhow::Result;
 use promql::parse::ParseOptions;
 use ruler::{RuleFile, RuleFileOptions};
 
+use super::existing::all_exist;
 use crate::cli::{CheckCommand, FeatureArgs};
 
 /// How it went.
@@ -20,6 +21,9 @@ struct Findings {
 /// Runs the command: 1 when a file cannot be used, 3 when lints count and find something.
 pub(crate) fn run(command: &CheckCommand) -> Result<ExitCode> {
     let CheckCommand::Rules { lint, lint_fatal, ignore_unknown_fields, features, files } = command;
+    if !all_exist(files) {
+        return Ok(ExitCode::FAILURE);
+    }
     let mut find_duplicates = false;
     for name in lint.split(',') {
         match name {

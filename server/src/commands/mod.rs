@@ -2,6 +2,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod check_rules;
+pub(crate) mod existing;
 pub(crate) mod glob;
 pub(crate) mod promql;
 pub(crate) mod query;

@@ -1,14 +1,16 @@
 //! `epimetheus test rules`: runs unit tests of rules and prints what promtool prints.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use regex::Regex;
-use ruler::unit_test::{RuleSource, UnitTestFile, UnitTestOptions};
+use ruler::unit_test::{RuleSource, UnitTestFile, UnitTestOptions, UnitTestReport, junit_xml};
 use runtime::Runtime;
 
 use super::check_rules::language;
+use super::existing::all_exist;
 use super::glob::glob;
 use crate::cli::TestRulesArgs;
 
@@ -22,25 +24,45 @@ pub(crate) fn run(args: &TestRulesArgs) -> Result<ExitCode> {
         language: language(&args.features),
         delayed_name_removal: args.features.names.iter().any(|name| name == "promql-delayed-name-removal"),
         ignore_unknown_fields: args.ignore_unknown_fields,
+        diff: args.diff,
     };
+    if !all_exist(&args.files) {
+        return Ok(ExitCode::FAILURE);
+    }
+    // as soon as possible, so that no test runs whose result nobody could read
+    let junit = args.junit.as_deref().map(create).transpose()?;
+    let debug = |text: &str| eprintln!("DEBUG: {text}");
+    let debug: Option<&(dyn Fn(&str) + Sync)> = if args.debug { Some(&debug) } else { None };
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let runtime = Runtime::real();
     let mut failed = false;
+    let mut reports = Vec::with_capacity(args.files.len());
     for file in &args.files {
-        let failures = tokio.block_on(test(file, wanted.as_ref(), &runtime, &options));
-        if failures.is_empty() {
+        let report = tokio.block_on(test(file, wanted.as_ref(), &runtime, &options, debug));
+        if report.failures().next().is_none() {
             println!("  SUCCESS");
         } else {
             failed = true;
             eprintln!("  FAILED:");
-            for failure in failures {
+            for failure in report.failures() {
                 eprintln!("{failure}");
                 println!();
             }
         }
         println!();
+        reports.push((file.display().to_string(), report));
+    }
+    if let Some(mut junit) = junit
+        && let Err(error) = junit.write_all(junit_xml(&reports).as_bytes())
+    {
+        eprintln!("failed to write JUnit XML: {error}");
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the report is the user's file, not the server's data")]
+fn create(path: &Path) -> Result<std::fs::File> {
+    std::fs::File::create(path).with_context(|| format!("--junit: {}", path.display()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests are the user's files, not the server's data")]
@@ -54,17 +76,18 @@ async fn test(
     wanted: Option<&Regex>,
     runtime: &Runtime,
     options: &UnitTestOptions,
-) -> Vec<String> {
+    debug: Option<&(dyn Fn(&str) + Sync)>,
+) -> UnitTestReport {
     let file = match read(path).and_then(|text| UnitTestFile::parse(&text)) {
         Ok(file) => file,
-        Err(why) => return vec![why],
+        Err(why) => return UnitTestReport::aborted(why),
     };
     let mut sources: Vec<RuleSource> = Vec::new();
     for pattern in &file.rule_files {
         let pattern = beside(path, pattern);
         let found = match glob(&pattern) {
             Ok(found) => found,
-            Err(why) => return vec![why],
+            Err(why) => return UnitTestReport::aborted(why),
         };
         if found.is_empty() {
             eprintln!("  WARNING: no file match pattern {pattern}");
@@ -77,7 +100,7 @@ async fn test(
         }
     }
     let wanted = |name: &str| wanted.is_none_or(|wanted| wanted.is_match(name));
-    Box::pin(file.run(&sources, runtime, options, wanted)).await
+    Box::pin(file.run(&sources, runtime, options, wanted, debug)).await
 }
 
 /// A pattern that is meant from the folder of the file it stands in.
