@@ -262,7 +262,9 @@ impl Rank {
                 });
             } else {
                 let hashes = self.hashes(batches, places);
+                let mut chosen = Vec::new();
                 by_step(&inputs.query, batches, places, param.len(), |step, column| {
+                    chosen.clear();
                     let mut left = if param[step] < 1.0 { 0 } else { param[step] as usize };
                     for (at, v) in (0u32..).zip(column) {
                         let slot = histogram_of(at, step);
@@ -277,7 +279,14 @@ impl Rank {
                         } else if !is_in_ratio(hashes[at as usize], param[step]) {
                             continue;
                         }
-                        kept.put(at, step, *v, slot);
+                        chosen.push((if slot.is_some() { 0.0 } else { *v }, at));
+                        if steps == 1 {
+                            // the order of an instant's answer is that of Prometheus's heap, histograms taken as 0
+                            sift_up(&mut chosen, |a, b| a.is_nan() || a < b);
+                        }
+                    }
+                    for (_, at) in &chosen {
+                        kept.put(*at, step, column[*at as usize], histogram_of(*at, step));
                     }
                 });
             }
@@ -344,6 +353,19 @@ fn by_step(
     }
 }
 
+/// Moves what was appended to a heap to its place.
+fn sift_up(heap: &mut [(f64, u32)], is_less: impl Fn(f64, f64) -> bool) {
+    let mut child = heap.len().saturating_sub(1);
+    while child > 0 {
+        let parent = (child - 1) / 2;
+        if !is_less(heap[child].0, heap[parent].0) {
+            break;
+        }
+        heap.swap(child, parent);
+        child = parent;
+    }
+}
+
 /// The `count` greatest (or least) of the values that are there, best first, as (value, place). Which of equal ones
 /// stay, and in what order, is what Prometheus's heap leaves: it holds the worst on top, and a better one takes its
 /// place.
@@ -358,15 +380,7 @@ fn select_best(column: &[f64], count: usize, is_greatest: bool, heap: &mut Vec<(
     for (at, v) in (0u32..).zip(column).filter(|(_, v)| !is_absent(**v)) {
         if heap.len() < count {
             heap.push((*v, at));
-            let mut child = heap.len() - 1;
-            while child > 0 {
-                let parent = (child - 1) / 2;
-                if !is_less(heap[child].0, heap[parent].0) {
-                    break;
-                }
-                heap.swap(child, parent);
-                child = parent;
-            }
+            sift_up(heap, is_less);
         } else if better(*v, heap[0].0) || (heap[0].0.is_nan() && !v.is_nan()) {
             heap[0] = (*v, at);
             let mut parent = 0;

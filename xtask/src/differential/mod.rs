@@ -2,6 +2,8 @@
 
 mod broken;
 mod data;
+mod disturbed;
+mod duplicates;
 mod grammar;
 mod judge;
 mod options;
@@ -167,6 +169,11 @@ fn one(options: &Options, dialect: Dialect, index: u64, asked: &Asked, tally: &M
     }
 }
 
+/// What today's Prometheus knows, asked what an older one is asked.
+fn todays_dialect(older: Dialect) -> Dialect {
+    Dialect { modern: true, durations: true, ..older }
+}
+
 /// Its time or samples ran out, or it tripped over itself.
 fn is_beyond_limits(reply: &Reply) -> bool {
     let error = reply.body["error"].as_str().unwrap_or("");
@@ -186,11 +193,8 @@ fn verdict(
     if is_beyond_limits(b) {
         return Verdict::BeyondLimits;
     }
-    let setting = rules::Setting {
-        modern: dialect.modern,
-        flush: options.flush,
-        delayed_names: options.has("promql-delayed-name-removal"),
-    };
+    let setting =
+        rules::Setting { modern: dialect.modern, delayed_names: options.has("promql-delayed-name-removal") };
     let rule = rules::explanation(setting, question, (a, b), found).map(|rule| rule.name);
     if let Some(today) = &asked.today {
         let (path, form) = question.request();
@@ -198,7 +202,7 @@ fn verdict(
         return match judge(question, a, &c, true) {
             None => Verdict::Explained(rule.unwrap_or(NO_RULE)),
             Some(_) if is_beyond_limits(&c) => Verdict::BeyondLimits,
-            Some(_) if leaves_open(question, a, &c, today, true) => {
+            Some(_) if leaves_open(question, a, &c, today, todays_dialect(dialect)) => {
                 Verdict::Explained(rule.unwrap_or(NO_RULE))
             }
             Some(other) => Verdict::Unexplained(format!(
@@ -209,7 +213,7 @@ fn verdict(
             )),
         };
     }
-    if leaves_open(question, a, b, &asked.theirs, dialect.modern) {
+    if leaves_open(question, a, b, &asked.theirs, dialect) {
         return Verdict::Varies;
     }
     rule.map_or_else(|| Verdict::Unexplained(String::new()), Verdict::Explained)

@@ -12,8 +12,6 @@ use super::question::Question;
 pub(super) struct Setting {
     /// The peer is of version 3 or later.
     pub(super) modern: bool,
-    /// Half of our data is in blocks.
-    pub(super) flush: bool,
     /// `promql-delayed-name-removal`
     pub(super) delayed_names: bool,
 }
@@ -175,45 +173,6 @@ pub(super) const RULES: &[Rule] = &[
                 && ["==", "!=", ">", "<"].iter().any(|op| case.query.contains(op))
                 && case.kind == Kind::Data
         },
-    },
-    Rule {
-        name: "which duplicates",
-        reason: "of more than two series of one match group those are named that come first, in an order that inner \
-                 operations leave to chance or to their heaps",
-        holds: |_| true,
-        explains: |case| {
-            let side = |text: &str| text.split_once(" on the ").map(|(_, rest)| rest.starts_with("right"));
-            error(case.ours).starts_with(DUPLICATES)
-                && error(case.theirs).starts_with(DUPLICATES)
-                && side(error(case.ours)) == side(error(case.theirs))
-                && case.asks(&[
-                    "topk",
-                    "bottomk",
-                    "limitk",
-                    "limit_ratio",
-                    "histogram_quantiles",
-                    "and",
-                    "or",
-                    "unless",
-                ])
-        },
-    },
-    Rule {
-        name: "variance of times",
-        reason: "times are large: of their squares' differences few digits are left",
-        holds: |_| true,
-        explains: |case| {
-            case.kind == Kind::Data
-                && case.asks(&["stddev", "stdvar", "stddev_over_time", "stdvar_over_time"])
-                && (case.asks(&["timestamp", "time", "start_timestamp"]) || case.query.contains("ts_of_"))
-        },
-    },
-    Rule {
-        name: "choice among equals",
-        reason: "which of equal values topk, bottomk and limitk choose follows the order of series, which is no longer \
-                 that of arrival once a part of them is in blocks",
-        holds: |setting| setting.flush,
-        explains: |case| case.asks(&["topk", "bottomk", "limitk"]) && case.kind == Kind::Data,
     },
     Rule {
         name: "names after info",

@@ -1,4 +1,4 @@
-//! What a Prometheus leaves open: its answers to one question, asked again and again.
+//! What a Prometheus leaves open: its answers to one question, asked again and again, and in other words.
 //!
 //! Over a range it takes the series of an inner result out of a hash map, in another order each time. So sums differ
 //! in their last digits (and what compares or rounds them may differ in more), of equal values any are chosen, and of
@@ -9,23 +9,68 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::disturbed::disturbed;
+use super::duplicates;
+use super::grammar::Dialect;
 use super::judge::{Reply, judge};
 use super::peers::Client;
 use super::question::Question;
+use super::random::Random;
 
 /// Asked so often until the peer contradicts itself.
 const FIRST: usize = 12;
 /// Asked so often once it does.
 const MOST: usize = 60;
 
-/// Whether the peer's own answers leave ours open. `first` is the one that ours differs from.
+/// Variants of a question that are asked.
+const VARIANTS: usize = 40;
+
+/// Whether what the peer says leaves ours open. `first` is the answer that ours differs from.
 pub(super) fn leaves_open(
     question: &Question,
     ours: &Reply,
     first: &Reply,
     peer: &Client,
-    annotations: bool,
+    dialect: Dialect,
 ) -> bool {
+    again(question, ours, first, peer, dialect.modern)
+        || duplicates::are_alike(question, ours, first, peer)
+        || (!dialect.modern || annotations_between(ours, &[first]))
+            && otherwise(question, ours, first, peer, dialect)
+}
+
+/// Ours is one of the answers to the question with last digits and orders disturbed, or lies between them.
+fn otherwise(question: &Question, ours: &Reply, first: &Reply, peer: &Client, dialect: Dialect) -> bool {
+    let mut random = Random::new(1, 0);
+    let mut answers: Vec<Reply> = Vec::new();
+    for asked in 1..=VARIANTS {
+        // places in the text, which annotations name, are others
+        let Some(query) = disturbed(&question.query, dialect.experimental && asked % 2 == 0, &mut random)
+        else {
+            continue;
+        };
+        let variant = Question { query, ..question.clone() };
+        let (path, form) = variant.request();
+        let reply = peer.ask(path, &form);
+        if reply.body["status"] != "success" {
+            continue;
+        }
+        if judge(question, ours, &reply, false).is_none() {
+            return true;
+        }
+        answers.push(reply);
+        if asked % 10 == 0 {
+            let all: Vec<&Reply> = std::iter::once(first).chain(&answers).collect();
+            if between(ours, &all) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Ours is one of the answers to the same question asked again, or lies between them.
+fn again(question: &Question, ours: &Reply, first: &Reply, peer: &Client, annotations: bool) -> bool {
     let (path, form) = question.request();
     let mut answers: Vec<Reply> = Vec::new();
     let mut contents = BTreeSet::from([content(first)]);
@@ -42,7 +87,7 @@ pub(super) fn leaves_open(
         }
     }
     let all: Vec<&Reply> = std::iter::once(first).chain(&answers).collect();
-    between(ours, &all)
+    between(ours, &all) && (!annotations || annotations_between(ours, &all))
 }
 
 /// An answer as text, whatever the order of its parts.
@@ -74,60 +119,20 @@ pub(super) fn other_digits(a: &Reply, b: &Reply) -> String {
     )
 }
 
-/// Whether ours lies between theirs: an error where one of theirs is of its kind; or every point there where one of
-/// theirs has it, and between their values, none missing that all of theirs have.
+/// Whether ours lies between theirs: every point there where one of theirs has it, and between their values, none
+/// missing that all of theirs have.
 fn between(ours: &Reply, theirs: &[&Reply]) -> bool {
-    if ours.body["status"] == "error" {
-        return error_between(ours, theirs);
-    }
     let Some(ours_points) = points(ours) else { return false };
     // where some fail and some do not, those that do not count
     let fine: Vec<&Reply> = theirs.iter().copied().filter(|r| r.body["status"] == "success").collect();
     let their_points: Vec<Points> = fine.iter().filter_map(|reply| points(reply)).collect();
-    !their_points.is_empty()
-        && points_between(&ours_points, &their_points)
-        && ["warnings", "infos"].iter().all(|field| texts_between(ours, &fine, field))
+    !their_points.is_empty() && points_between(&ours_points, &their_points)
 }
 
-/// How Prometheus begins to say that a match group holds several series.
-const DUPLICATES: &str = "found duplicate series for the match group ";
-
-/// Of more than two series of one match group, and of several such groups, any may be named.
-fn error_between(ours: &Reply, theirs: &[&Reply]) -> bool {
-    let Some(mine) = Duplicates::read(ours) else { return false };
-    let of_side: Vec<Duplicates> =
-        theirs.iter().filter_map(|reply| Duplicates::read(reply)).filter(|d| d.side == mine.side).collect();
-    // each series is known to be among those of the group, or the group itself varies
-    let groups: BTreeSet<&str> = of_side.iter().map(|d| d.group.as_str()).collect();
-    let known: BTreeSet<&str> = of_side
-        .iter()
-        .filter(|d| d.group == mine.group)
-        .flat_map(|d| d.pair.iter().map(String::as_str))
-        .collect();
-    mine.pair[0] != mine.pair[1]
-        && if groups.contains(mine.group.as_str()) {
-            mine.pair.iter().all(|series| known.contains(series.as_str()))
-        } else {
-            groups.len() > 1
-        }
-}
-
-/// The parts of such an error.
-struct Duplicates {
-    group: String,
-    side: String,
-    pair: [String; 2],
-}
-
-impl Duplicates {
-    fn read(reply: &Reply) -> Option<Self> {
-        let rest = reply.body["error"].as_str()?.strip_prefix(DUPLICATES)?;
-        let (group, rest) = rest.split_once(" on the ")?;
-        let (side, rest) = rest.split_once(" hand-side of the operation: [")?;
-        let (a, b) = rest.split_once("];many-to-many")?.0.split_once("}, {")?;
-        let pair = [format!("{a}}}"), format!("{{{b}")];
-        Some(Duplicates { group: group.to_owned(), side: side.to_owned(), pair })
-    }
+/// None that none of theirs has, none missing that all of them have.
+fn annotations_between(ours: &Reply, theirs: &[&Reply]) -> bool {
+    let fine: Vec<&Reply> = theirs.iter().copied().filter(|r| r.body["status"] == "success").collect();
+    ["warnings", "infos"].iter().all(|field| texts_between(ours, &fine, field))
 }
 
 /// Values by series and time.
@@ -236,21 +241,5 @@ mod tests {
         assert!(!between(&of(&["1", "2", "3"]), &both));
         assert!(!between(&of(&["2"]), &both));
         assert!(!between(&of(&["2", "4"]), &both));
-    }
-
-    #[test]
-    fn duplicates_are_of_one_side_and_known() {
-        let fault = |group: &str, side: &str, pair: &str| {
-            let error = format!(
-                "{DUPLICATES}{group} on the {side} hand-side of the operation: [{pair}];many-to-many matching not allowed"
-            );
-            Reply { status: 422, body: json!({"status": "error", "errorType": "execution", "error": error}) }
-        };
-        let ab = fault("{}", "left", "{a=\"1\"}, {a=\"2\"}");
-        let bc = fault("{}", "left", "{a=\"3\"}, {a=\"2\"}");
-        assert!(between(&fault("{}", "left", "{a=\"1\"}, {a=\"3\"}"), &[&ab, &bc]));
-        assert!(!between(&fault("{}", "left", "{a=\"1\"}, {a=\"4\"}"), &[&ab, &bc]));
-        assert!(!between(&fault("{}", "right", "{a=\"1\"}, {a=\"3\"}"), &[&ab, &bc]));
-        assert!(!between(&fault("{a=\"1\"}", "left", "{a=\"1\"}, {a=\"3\"}"), &[&ab, &bc]));
     }
 }
