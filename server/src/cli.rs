@@ -138,7 +138,7 @@ pub(crate) struct ServeArgs {
     #[arg(long = "enable-feature", value_name = "FEATURES", value_delimiter = ',')]
     pub(crate) enable_feature: Vec<String>,
     /// Rules of query push-down to switch off, separated by commas: push-selector, push-window, push-map,
-    /// push-aggregate, push-rank, push-count-values, one-place, time-split.
+    /// push-aggregate, push-rank, push-count-values, one-place, time-split, window-states.
     #[arg(long = "query.disable-rewrites", value_name = "RULES", value_delimiter = ',')]
     pub(crate) query_disable_rewrites: Vec<String>,
     /// Least severe messages to log. [default: info]

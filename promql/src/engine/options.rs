@@ -90,6 +90,9 @@ pub struct EngineOptions {
     pub memory: MemoryLimits,
     /// Which parts of queries may be evaluated where their series lie.
     pub rewrites: Rewrites,
+    /// From how many samples a step on places tell states of windows instead of samples. `None`: where that is less
+    /// work.
+    pub states_from: Option<i64>,
 }
 
 impl Default for EngineOptions {
@@ -103,6 +106,7 @@ impl Default for EngineOptions {
             default_subquery_step_ms: 60_000,
             memory: MemoryLimits::default(),
             rewrites: Rewrites::default(),
+            states_from: None,
         }
     }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 use datafusion_physical_plan::ExecutionPlan;
 use futures::future::try_join_all;
 use model::TimeRange;
-use proto::{Explain, Fragment, Layout, Place, SelectRequest, Selection, Shard, Source};
+use proto::{Explain, Fragment, Layout, Place, SelectRequest, Selection, Shard, Source, Span};
 use runtime::Moment;
 
 use super::run::Run;
 use super::{QueryError, QueryStats};
 use crate::ast::Expr;
-use crate::exec::{Grid, QueryContext, SERIES_BYTES, selection_bytes};
+use crate::exec::{Grid, QueryContext, SERIES_BYTES, SeamSelection, SeamSide, selection_bytes};
 use crate::plan::{
-    Builder, FragmentSpec, Node, Part, Planner, Prepared, PushDown, Rewrite, SelectorSpec, Work, text_at,
+    Builder, FragmentSpec, Node, Part, Planner, Prepared, PushDown, Rewrite, Seam, SelectorSpec, Work, sides,
+    text_at,
 };
 
 /// A plan and its series.
@@ -52,6 +53,7 @@ impl Ready<Node> {
             query,
             selectors: &self.selectors,
             selections: &self.selections,
+            seams: &[],
             fragments: &self.fragments,
             source: &run.source,
             tenant: &run.request.tenant,
@@ -134,6 +136,7 @@ impl Run<'_> {
                     type_and_unit_labels: self.engine.options.features.type_and_unit_labels,
                     // counts per step are kept by the query's own steps
                     may_split: rewrites.has(Rewrite::TimeSplit) && !self.request.per_step_stats,
+                    states_from: self.engine.options.states_from,
                 });
                 let planned = make(&mut planner, grid)?;
                 let fragments = try_join_all(
@@ -201,9 +204,52 @@ impl Run<'_> {
             None => ("all places merged".to_owned(), &shard.whole),
         };
         let (node, selectors) = planner.part(spec, grid)?;
-        let selections = self.select(source, &selectors, query).await?;
-        let work = Work::Here { node: Box::new(node), selectors, selections, source: Arc::clone(source) };
+        let mut seams: Vec<Option<Seam>> = vec![None; selectors.len()];
+        let selections = if span.is_some() {
+            self.select(source, &selectors, query).await?
+        } else {
+            let found = selectors.iter().map(|spec| self.select_over_seams(planner, spec, shard, query));
+            let (selections, found): (Vec<_>, Vec<_>) = try_join_all(found).await?.into_iter().unzip();
+            seams = found;
+            selections
+        };
+        let source = Arc::clone(source);
+        let work = Work::Here { node: Box::new(node), selectors, selections, seams, source };
         Ok(Prepared { name, steps: part.steps.clone(), is_stitched, work })
+    }
+
+    /// Finds the series of a selector that may reach over several places: in each, where they tell states of its
+    /// windows, else in all of them merged.
+    async fn select_over_seams(
+        &self,
+        planner: &Planner<'_>,
+        spec: &SelectorSpec,
+        shard: &Shard,
+        query: &QueryContext,
+    ) -> Result<(Arc<dyn Selection>, Option<Seam>), QueryError> {
+        let asked = planner.push.and_then(|push| sides(&push, spec, shard));
+        let Some((family, asked)) = asked else {
+            let selection = self.select_one(&shard.whole, spec, query).await?;
+            note_selected(&selection, query)?;
+            return Ok((selection, None));
+        };
+        let (mut found, mut sides) = (Vec::new(), Vec::new());
+        for side in asked {
+            let Some(Span { name, place: Place::Here(source), .. }) = shard.spans.get(side.span) else {
+                return Err(QueryError::Internal("a place that is none".to_owned()));
+            };
+            let spec = SelectorSpec { range: side.part, ..spec.clone() };
+            let source = Arc::clone(source);
+            found.push(async move { self.select_one(&source, &spec, query).await });
+            sides.push(SeamSide { name: name.clone(), part: side.part });
+        }
+        let found = try_join_all(found).await?;
+        for selection in &found {
+            query.keep(selection_bytes(&**selection))?;
+        }
+        let selection: Arc<dyn Selection> = Arc::new(SeamSelection::new(found, Vec::new()));
+        note_selected(&selection, query)?;
+        Ok((selection, Some(Seam { family, sides })))
     }
 
     /// A fragment as others get it.
@@ -237,23 +283,32 @@ impl Run<'_> {
         selectors: &[SelectorSpec],
         query: &QueryContext,
     ) -> Result<Vec<Arc<dyn Selection>>, QueryError> {
+        let selections =
+            try_join_all(selectors.iter().map(|spec| self.select_one(source, spec, query))).await?;
+        selections.iter().try_for_each(|selection| note_selected(selection, query))?;
+        Ok(selections)
+    }
+
+    /// Finds the series of a selector; they are not counted yet.
+    async fn select_one(
+        &self,
+        source: &Arc<dyn Source>,
+        spec: &SelectorSpec,
+        query: &QueryContext,
+    ) -> Result<Arc<dyn Selection>, QueryError> {
         // no more series than there is memory for
         let series_fit = query.memory.left() / SERIES_BYTES;
         let own_max = self.request.series_max;
         let is_lowered = query.memory.limit() != usize::MAX && (own_max == 0 || series_fit < own_max);
         let series_max = if is_lowered { series_fit.max(1) } else { own_max };
-        let selections = try_join_all(selectors.iter().map(|spec| async {
-            let request = SelectRequest {
-                tenant: self.request.tenant.clone(),
-                matchers: spec.matchers.clone(),
-                range: spec.range,
-                labels: spec.labels.clone(),
-                series_max,
-            };
-            source.select(&request).await
-        }))
-        .await
-        .map_err(|error| match QueryError::from(error) {
+        let request = SelectRequest {
+            tenant: self.request.tenant.clone(),
+            matchers: spec.matchers.clone(),
+            range: spec.range,
+            labels: spec.labels.clone(),
+            series_max,
+        };
+        source.select(&request).await.map_err(|error| match QueryError::from(error) {
             // asking for what does not fit tells which limit it is
             QueryError::Limit(limit, text) if is_lowered && text.contains(&series_max.to_string()) => query
                 .keep(query.memory.left().saturating_add(1))
@@ -262,14 +317,16 @@ impl Run<'_> {
             QueryError::Execution(text) => QueryError::Execution(format!("expanding series: {text}")),
             QueryError::Limit(limit, text) => QueryError::Limit(limit, format!("expanding series: {text}")),
             other => other,
-        })?;
-        for selection in &selections {
-            query.read_series(selection.series().len() as u64);
-            query.keep(selection_bytes(&**selection))?;
-            for warning in selection.warnings() {
-                query.warn(warning);
-            }
-        }
-        Ok(selections)
+        })
     }
+}
+
+/// Counts the series of a selection, and what there is to say of it.
+fn note_selected(selection: &Arc<dyn Selection>, query: &QueryContext) -> Result<(), QueryError> {
+    query.read_series(selection.series().len() as u64);
+    query.keep(selection_bytes(&**selection))?;
+    for warning in selection.warnings() {
+        query.warn(warning);
+    }
+    Ok(())
 }

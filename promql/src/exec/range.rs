@@ -61,17 +61,8 @@ impl RangeSelect {
         let mut rows = WindowRows::new(&self.spec, query, params, true);
         for (i, series) in range.enumerate() {
             query.check_abandoned()?;
-            let entry = &samples.series[i];
-            let row = Row {
-                labels: leaf.selection.series()[series].labels.as_bytes(),
-                drop_name: false,
-                key: Some((entry.vector, entry.vector_offset, entry.values.len())),
-                ts: samples.timestamps_of(i),
-                vs: samples.values_of(i),
-                histograms: samples.histograms_of(i),
-                starts: entry.start_ts.as_deref(),
-            };
-            rows.push(&row, &mut out)?;
+            let labels = leaf.selection.series()[series].labels.as_bytes();
+            rows.push(&Row::of(samples, i, labels), &mut out)?;
         }
         Ok(out.finish())
     }

@@ -1,10 +1,12 @@
 //! A window function over rows of samples, whether they come from storage or from a subquery.
 
+mod parts;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{CounterResetHint, HistogramPoint, METRIC_NAME, is_stale};
+use model::{CounterResetHint, HistogramPoint, METRIC_NAME, SampleBatch, is_stale};
 
 use super::batch::{BatchBuilder, is_absent};
 use super::context::QueryContext;
@@ -18,6 +20,8 @@ use crate::functions::{
     WindowFunction, WindowValue, each_state, evaluate, slide, slides,
 };
 use crate::histogram::sample_size;
+
+pub(crate) use parts::RowStates;
 
 /// What to compute.
 #[derive(Debug, Clone)]
@@ -55,6 +59,22 @@ pub(crate) struct Row<'a> {
     pub vs: &'a [f64],
     pub histograms: &'a [HistogramPoint],
     pub starts: Option<&'a [i64]>,
+}
+
+impl<'a> Row<'a> {
+    /// Entry `i` of a batch.
+    pub(crate) fn of(samples: &'a SampleBatch, i: usize, labels: &'a [u8]) -> Self {
+        let entry = &samples.series[i];
+        Row {
+            labels,
+            drop_name: false,
+            key: Some((entry.vector, entry.vector_offset, entry.values.len())),
+            ts: samples.timestamps_of(i),
+            vs: samples.values_of(i),
+            histograms: samples.histograms_of(i),
+            starts: entry.start_ts.as_deref(),
+        }
+    }
 }
 
 /// Where the floats and the histograms of a window lie.
@@ -152,7 +172,7 @@ impl<'a> WindowRows<'a> {
             self.slide(row, out)
         };
         if has_float {
-            self.note_non_counter(row);
+            self.note_non_counter(row.labels);
         }
         if !has_float && !out.last_has_values() {
             out.pop();
@@ -218,10 +238,6 @@ impl<'a> WindowRows<'a> {
         }
         let has_starts = uses_starts && row.starts.is_some();
         let hs: Vec<HistogramPoint> = row.histograms.iter().filter(|p| !p.h.is_stale()).cloned().collect();
-        let metric = match &spec.metric {
-            Some(metric) => metric.as_str(),
-            None => label_bytes::get(row.labels, METRIC_NAME),
-        };
         let lookback = self.query.lookback_ms;
         let (before, after) = match spec.extended {
             Extended::No => (0, 0),
@@ -245,13 +261,8 @@ impl<'a> WindowRows<'a> {
             histograms: &hs,
             histogram_starts: uses_starts,
         };
-        let mut notes = Notes { metric, pos: spec.pos, noted: Vec::new() };
+        let mut notes = self.notes(row.labels);
         let mut has_float = false;
-        let edges = |step: usize| {
-            let end = spec.end(step);
-            let param = |i: usize| self.params.get(i).map_or(0.0, |p| p[step]);
-            Edges { start: end - spec.range, end, eval_t: spec.grid.at(step), params: [param(0), param(1)] }
-        };
         let mut put = |step: usize, value: WindowValue| match value {
             WindowValue::None => {}
             WindowValue::Float(v) => {
@@ -264,7 +275,7 @@ impl<'a> WindowRows<'a> {
             Algebra::Mergeable(family) if states_pay(family, &run, &windows) => {
                 each_state(family, &run, ends, spec.range, |step, state| {
                     if let Some(state) = state {
-                        put(step, state.finish(spec.function, &edges(step), &mut notes));
+                        put(step, state.finish(spec.function, &self.edges(step), &mut notes));
                     }
                 });
             }
@@ -274,7 +285,7 @@ impl<'a> WindowRows<'a> {
                     if floats.is_empty() && histograms.is_empty() {
                         continue;
                     }
-                    let edges = edges(step);
+                    let edges = self.edges(step);
                     let w = Window {
                         ts: &ts[floats.clone()],
                         vs: &vs[floats.clone()],
@@ -293,6 +304,26 @@ impl<'a> WindowRows<'a> {
         }
         self.query.annotate_all(notes.noted);
         Ok(has_float)
+    }
+
+    /// What there is to say about a series' windows; nothing yet.
+    fn notes<'r>(&self, labels: &'r [u8]) -> Notes<'r>
+    where
+        'a: 'r,
+    {
+        let spec: &'a WindowSpec = self.spec;
+        let metric = match &spec.metric {
+            Some(metric) => metric.as_str(),
+            None => label_bytes::get(labels, METRIC_NAME),
+        };
+        Notes { metric, pos: spec.pos, noted: Vec::new() }
+    }
+
+    fn edges(&self, step: usize) -> Edges {
+        let end = self.spec.end(step);
+        let param = |i: usize| self.params.get(i).map_or(0.0, |p| p[step]);
+        let eval_t = self.spec.grid.at(step);
+        Edges { start: end - self.spec.range, end, eval_t, params: [param(0), param(1)] }
     }
 
     /// Counts the samples of all windows.
@@ -319,7 +350,7 @@ impl<'a> WindowRows<'a> {
     }
 
     /// `rate` and `increase` of what does not look like a counter.
-    fn note_non_counter(&mut self, row: &Row<'_>) {
+    fn note_non_counter(&mut self, labels: &[u8]) {
         if !matches!(self.spec.function, WindowFunction::Rate | WindowFunction::Increase)
             || self.noted_non_counter
         {
@@ -327,13 +358,13 @@ impl<'a> WindowRows<'a> {
         }
         let metric = match &self.spec.metric {
             Some(metric) => metric.as_str(),
-            None => label_bytes::get(row.labels, METRIC_NAME),
+            None => label_bytes::get(labels, METRIC_NAME),
         };
         if metric.is_empty() {
             return;
         }
         if self.query.features.type_and_unit_labels {
-            let kind = label_bytes::get(row.labels, "__type__");
+            let kind = label_bytes::get(labels, "__type__");
             if kind != "counter" && kind != "histogram" {
                 self.query.annotate(Annotation::possible_non_counter_label(metric, kind, self.spec.pos));
             }

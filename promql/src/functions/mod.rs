@@ -13,6 +13,6 @@ pub(crate) use scalar_math::{SampleFunction, arithmetic, compare, go_max, go_min
 pub use window::fuzz_window_state;
 pub(crate) use window::{
     Algebra, Bounds, Edges, Ends, Extended, Family, Notes, RateTerms, Run, SlidePlan, SlideScratch, Window,
-    WindowFunction, WindowValue, each_state, evaluate, extend_floats, interpolate, interpolate_histograms,
-    slide, slides,
+    WindowFunction, WindowState, WindowValue, each_state, evaluate, extend_floats, interpolate,
+    interpolate_histograms, slide, slides,
 };

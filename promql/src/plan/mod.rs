@@ -20,9 +20,9 @@ mod subquery;
 
 use std::sync::Arc;
 
-pub(crate) use node::{InfoNode, Node, ScalarArgs, SelectorSpec};
-pub(crate) use physical::{Builder, Prepared, Work};
-pub(crate) use push::{FragmentSpec, Part, PushDown, text_at};
+pub(crate) use node::{InfoNode, Node, ScalarArgs, SelectorSpec, WindowRead};
+pub(crate) use physical::{Builder, Prepared, Seam, Work};
+pub(crate) use push::{FragmentSpec, Part, PushDown, sides, text_at};
 pub use push::{Rewrite, Rewrites};
 pub use steps::Reach;
 

@@ -9,7 +9,7 @@ use crate::exec::{
     Grid, GroupKey, HistogramCallKind, InstantMode, MapKind, NameAction, RelabelKind, ScalarExpr, SortKey,
     WindowSpec,
 };
-use crate::functions::SampleFunction;
+use crate::functions::{Extended, SampleFunction, WindowFunction};
 
 /// What one selector asks of the source.
 #[derive(Debug, Clone)]
@@ -21,6 +21,17 @@ pub(crate) struct SelectorSpec {
     pub names_fixed: bool,
     /// Whether only count and sum of its histograms will be looked at.
     pub stats_only: bool,
+    /// The function of windows it is read for, if it is.
+    pub window: Option<WindowRead>,
+}
+
+/// What windows a selector is read for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowRead {
+    pub function: WindowFunction,
+    pub extended: Extended,
+    /// How many.
+    pub steps: usize,
 }
 
 /// Scalar arguments, and the vectors they need.

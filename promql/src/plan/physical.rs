@@ -12,8 +12,9 @@ use super::{Node, ScalarArgs, SelectorSpec};
 use crate::exec::{
     Absent, AtPlace, Binary, Combine, Final, FromScalar, Gather, HistogramCall, Info, InstantSelect, Leaf,
     Map, Nothing, Operator, OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Remote, Repeat,
-    Sort, SubqueryWindow, Union, Unique, series_schema, state_schema,
+    SeamSide, SeamWindows, Sort, SubqueryWindow, Union, Unique, series_schema, state_schema,
 };
+use crate::functions::Family;
 use model::TenantId;
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -25,10 +26,20 @@ pub(crate) enum Work {
         node: Box<Node>,
         selectors: Vec<SelectorSpec>,
         selections: Vec<Arc<dyn Selection>>,
+        /// Per selector: who tells of it, where places tell states of windows.
+        seams: Vec<Option<Seam>>,
         source: Arc<dyn Source>,
     },
     /// Another one.
     There { run: Arc<dyn RunFragment>, fragment: Box<Fragment> },
+}
+
+/// Who tells which part of a selector's windows; its selection is a `SeamSelection`.
+#[derive(Debug, Clone)]
+pub(crate) struct Seam {
+    pub family: Family,
+    /// In order of time.
+    pub sides: Vec<SeamSide>,
 }
 
 /// A part of a fragment, ready to run.
@@ -47,6 +58,8 @@ pub(crate) struct Builder<'a> {
     pub query: &'a Arc<QueryContext>,
     pub selectors: &'a [SelectorSpec],
     pub selections: &'a [Arc<dyn Selection>],
+    /// Per selector, as far as there are any.
+    pub seams: &'a [Option<Seam>],
     /// The parts of every fragment.
     pub fragments: &'a [Vec<Prepared>],
     pub source: &'a Arc<dyn Source>,
@@ -142,8 +155,8 @@ impl Builder<'_> {
         for part in parts {
             let count = part.steps.len();
             let child = match &part.work {
-                Work::Here { node, selectors, selections, source } => {
-                    let builder = Builder { selectors, selections, source, fragments: &[], ..*self };
+                Work::Here { node, selectors, selections, seams, source } => {
+                    let builder = Builder { selectors, selections, seams, source, fragments: &[], ..*self };
                     let partial = if states { builder.partial(node) } else { None };
                     partial.unwrap_or_else(|| builder.build(node.as_ref().clone()))
                 }
@@ -220,6 +233,11 @@ impl Builder<'_> {
                 let leaf = self.leaf(selector, spec.grid.steps);
                 let (count, steps) = (leaf.partitions, spec.grid.steps);
                 let children = self.scalar_children(&mut params);
+                if let Some(Seam { family, sides }) = self.seams.get(selector).and_then(Option::as_ref) {
+                    let (family, sides) = (*family, sides.clone());
+                    let operator = SeamWindows { leaf, sides, family, spec, params: params.exprs };
+                    return self.operator(operator, children, steps, count);
+                }
                 self.operator(RangeSelect { leaf, spec, params: params.exprs }, children, steps, count)
             }
             Node::Subquery { input, inner, spec, mut params } => {

@@ -5,7 +5,7 @@
 use model::{METRIC_NAME, MatchOp, TimeRange};
 use proto::LabelsWanted;
 
-use super::{Node, Planner, ScalarArgs, SelectorSpec};
+use super::{Node, Planner, ScalarArgs, SelectorSpec, WindowRead};
 use crate::ast::{MatrixSelector, PosRange, VectorSelector};
 use crate::engine::QueryError;
 use crate::exec::{Grid, GroupKey, InstantMode, NameAction, WindowSpec, is_metadata};
@@ -62,6 +62,7 @@ impl Planner<'_> {
             labels,
             names_fixed,
             stats_only: self.stats_only.contains(&selector.pos),
+            window: None,
         });
         self.selectors.len() - 1
     }
@@ -149,6 +150,9 @@ impl Planner<'_> {
         let fixed = may_project || name_action != NameAction::Drop;
         let selector_number =
             self.add_selector(selector, first - range - before + 1, last + after, may_project);
+        if let Some(added) = self.selectors.last_mut() {
+            added.window = Some(WindowRead { function, extended, steps: grid.steps });
+        }
         let count_times = self.count_times;
         let spec = WindowSpec {
             function,

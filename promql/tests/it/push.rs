@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{
-    CounterResetHint, FloatHistogram, Histogram, Labels, Metadata, Span as Buckets, TenantId, TimeRange,
+    CounterResetHint, FloatHistogram, Histogram, Labels, Metadata, SampleBatch, Span as Buckets, TenantId,
+    TimeRange,
 };
 use promql::{
     Answer, Engine, EngineOptions, Features, MemorySource, QueryError, QueryRequest, Rewrite, Rewrites, Value,
@@ -13,7 +14,7 @@ use promql::{
 use proptest::prelude::*;
 use proto::{
     Fragment, FragmentError, FragmentPart, FragmentStream, Layout, MetadataRequest, Place, RunFragment,
-    SelectRequest, Selection, SeriesExemplars, Shard, Source, SourceError, Span,
+    SelectRequest, SelectedSeries, Selection, SeriesExemplars, Shard, Source, SourceError, Span,
 };
 use runtime::Runtime;
 
@@ -90,13 +91,16 @@ fn data(dice: &mut Dice) -> Vec<Series> {
         let (mut value, mut grown) = (dice.unit() * 100.0, 1);
         for step in 0..SAMPLES {
             let t = step * STEP + (i as i64 % 3) * 1_000;
+            // when counting began, told or not
+            let begun = if dice.below(40) == 0 { t - 700 } else { 0 };
+            let stale = f64::from_bits(model::STALE_NAN_BITS);
             if dice.below(12) == 0 {
                 continue;
             }
             let is_histogram = name == "n" || (name == "mixed" && dice.below(2) == 0);
             if is_histogram {
                 grown = if dice.below(60) == 0 { 1 } else { grown + dice.below(4) };
-                series.histograms.push((t, histogram(dice, grown), 0));
+                series.histograms.push((t, histogram(dice, grown), begun));
                 continue;
             }
             value = match name {
@@ -104,7 +108,7 @@ fn data(dice: &mut Dice) -> Vec<Series> {
                 _ if dice.below(50) == 0 => dice.unit(),
                 _ => value + dice.unit() * 10.0,
             };
-            series.floats.push((t, value, 0));
+            series.floats.push((t, if dice.below(30) == 0 { stale } else { value }, begun));
         }
         all.push(series);
     }
@@ -125,6 +129,80 @@ fn memory<'a>(series: impl IntoIterator<Item = &'a Series>, range: TimeRange) ->
         }
     }
     Arc::new(source)
+}
+
+/// A place that holds some of the samples: all inside of a time, and some others. What it knows of counter resets is
+/// what the whole knows, as it is where heads and blocks ask each other.
+struct Side {
+    whole: Arc<MemorySource>,
+    holds: TimeRange,
+}
+
+impl Side {
+    fn has(&self, t: i64) -> bool {
+        self.holds.contains(t) || (t / STEP) % 3 == 0
+    }
+}
+
+struct SideSelection {
+    inner: Arc<dyn Selection>,
+    side: Side,
+}
+
+#[async_trait]
+impl Selection for SideSelection {
+    fn series(&self) -> &[SelectedSeries] {
+        self.inner.series()
+    }
+
+    async fn read(&self, range: std::ops::Range<usize>) -> Result<SampleBatch, SourceError> {
+        let all = self.inner.read(range).await?;
+        let mut some = SampleBatch::default();
+        for i in 0..all.series.len() {
+            let (ts, vs) = (all.timestamps_of(i), all.values_of(i));
+            let kept: Vec<usize> = (0..ts.len()).filter(|i| self.side.has(ts[*i])).collect();
+            let times: Vec<i64> = kept.iter().map(|i| ts[*i]).collect();
+            let values: Vec<f64> = kept.iter().map(|i| vs[*i]).collect();
+            let mut histograms = all.histograms_of(i).to_vec();
+            histograms.retain(|point| self.side.has(point.t));
+            some.push_series(&times, &values, &histograms);
+            let starts = all.series[i].start_ts.as_ref();
+            some.series[i].start_ts = starts.map(|starts| kept.iter().map(|i| starts[*i]).collect());
+        }
+        Ok(some)
+    }
+}
+
+#[async_trait]
+impl Source for Side {
+    async fn select(&self, request: &SelectRequest) -> Result<Arc<dyn Selection>, SourceError> {
+        let side = Side { whole: Arc::clone(&self.whole), holds: self.holds };
+        Ok(Arc::new(SideSelection { inner: self.whole.select(request).await?, side }))
+    }
+
+    async fn label_names(&self, request: &MetadataRequest) -> Result<Vec<String>, SourceError> {
+        self.whole.label_names(request).await
+    }
+
+    async fn label_values(&self, request: &MetadataRequest, name: &str) -> Result<Vec<String>, SourceError> {
+        self.whole.label_values(request, name).await
+    }
+
+    async fn series(&self, request: &MetadataRequest) -> Result<Vec<Labels>, SourceError> {
+        self.whole.series(request).await
+    }
+
+    async fn metadata(
+        &self,
+        tenant: &TenantId,
+        metric: Option<&str>,
+    ) -> Result<Vec<(String, Metadata)>, SourceError> {
+        self.whole.metadata(tenant, metric).await
+    }
+
+    async fn exemplars(&self, request: &MetadataRequest) -> Result<Vec<SeriesExemplars>, SourceError> {
+        self.whole.exemplars(request).await
+    }
 }
 
 /// Another process, without the sockets.
@@ -190,13 +268,14 @@ fn placed(series: &[Series], dice: &mut Dice, engine: &Engine) -> Placed {
         let from = (dice.below(200) as i64) * STEP;
         let until = from + (dice.below(80) as i64) * STEP;
         let (new, old) = (TimeRange::new(from, i64::MAX), TimeRange::new(i64::MIN, until));
-        let new_and_old = |place: &dyn Fn(Arc<MemorySource>) -> Place| {
+        let side = |holds: TimeRange| Arc::new(Side { whole: whole.clone(), holds });
+        let new_and_old = |place: &dyn Fn(Arc<Side>) -> Place| {
             vec![
-                Span { name: "new".to_owned(), holds: new, place: place(memory(mine(), new)) },
-                Span { name: "old".to_owned(), holds: old, place: place(memory(mine(), old)) },
+                Span { name: "new".to_owned(), holds: new, place: place(side(new)) },
+                Span { name: "old".to_owned(), holds: old, place: place(side(old)) },
             ]
         };
-        let here = |source: Arc<MemorySource>| Place::Here(source);
+        let here = |source: Arc<Side>| Place::Here(source);
         let there =
             |source: Arc<dyn Source>| Place::There(Arc::new(Elsewhere { engine: engine.clone(), source }));
         let elsewhere = |place| vec![Span { name: "elsewhere".to_owned(), holds: TimeRange::all(), place }];
@@ -247,14 +326,22 @@ fn vector(dice: &mut Dice, depth: u32) -> String {
             "stddev_over_time",
             "deriv",
             "present_over_time",
+            "idelta",
+            "first_over_time",
+            "min_over_time",
+            "stdvar_over_time",
+            "ts_of_max_over_time",
+            "ts_of_min_over_time",
+            "ts_of_last_over_time",
         ])
     };
     match dice.below(if depth == 0 { 3 } else { 12 }) {
         0 => format!("{}{}", selector(dice), modifiers(dice)),
         1 => {
-            let (name, window) = (function(dice), dice.pick(&["1m", "5m", "17m", "20s"]));
+            let (name, window) = (function(dice), dice.pick(&["1m", "5m", "17m", "20s", "50m"]));
             format!("{name}({}[{window}]{})", selector(dice), modifiers(dice))
         }
+        2 if dice.below(2) == 0 => format!("predict_linear({}[9m]{}, 600)", selector(dice), modifiers(dice)),
         2 => format!("quantile_over_time(0.3, {}[6m]{})", selector(dice), modifiers(dice)),
         3 | 4 => {
             let op = dice.pick(&["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]);
@@ -357,7 +444,12 @@ fn assert_same(expr: &str, plain: &Answer, pushed: &Answer) {
 fn engine(runtime: &Runtime, rewrites: Rewrites, delayed_name_removal: bool) -> Engine {
     let features = Features::of_test_scripts();
     let features = Features { delayed_name_removal, ..features };
-    Engine::new(runtime.clone(), EngineOptions { rewrites, features, ..EngineOptions::default() })
+    // states of windows even where they are more work
+    let states_from = Some(0);
+    Engine::new(
+        runtime.clone(),
+        EngineOptions { rewrites, features, states_from, ..EngineOptions::default() },
+    )
 }
 
 async fn compare(seed: u64) {
@@ -433,6 +525,37 @@ async fn sums_come_as_states_from_every_place() {
         ["AggregateFinal: sum", "AtPlace: node-0, states", "AtPlace: node-1, states", "Remote: sum by (pod)"]
     {
         assert!(plan.contains(part), "{part} in\n{plan}");
+    }
+}
+
+/// Windows over a seam are put together from the states of both places; what has no states is merged sample by sample.
+#[tokio::test]
+async fn windows_over_a_seam_come_as_states_of_their_parts() {
+    let runtime = Runtime::real();
+    let mut dice = Dice(11);
+    let series = data(&mut dice);
+    let engine = engine(&runtime, Rewrites::default(), false);
+    let whole = memory(&series, TimeRange::all());
+    let span = |name: &str, holds: TimeRange| {
+        let place = Place::Here(Arc::new(Side { whole: whole.clone(), holds }));
+        Span { name: name.to_owned(), holds, place }
+    };
+    let spans = vec![
+        span("heads", TimeRange::new(600_000, i64::MAX)),
+        span("blocks", TimeRange::new(i64::MIN, 700_000)),
+    ];
+    let layout = Layout { shards: vec![Shard { spans, whole: whole.clone() }] };
+    let source = Arc::new(Placed { all: whole, layout });
+    let plan = async |expr: &str| {
+        let request = QueryRequest::new(TenantId::anonymous(), expr);
+        engine.explain(source.clone(), request, 0, 3_000_000, 60_000, true).await.unwrap().to_string()
+    };
+    let states = plan("sum by (pod) (rate(c_total[9m]))").await;
+    let wanted = "SeamWindows: Rate over 540000 ms from states of blocks and heads, 5 series [5 rows";
+    assert!(states.contains(wanted), "{states}");
+    for expr in ["sum(quantile_over_time(0.5, c_total[9m]))", "sum(rate(c_total[9m] smoothed))"] {
+        let samples = plan(expr).await;
+        assert!(samples.contains("RangeSelect") && !samples.contains("SeamWindows"), "{samples}");
     }
 }
 

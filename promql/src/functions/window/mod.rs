@@ -22,7 +22,7 @@ use model::{FloatHistogram, HistogramPoint};
 pub(crate) use rate::RateTerms;
 pub(crate) use slide::{SlidePlan, SlideScratch, slide, slides};
 pub use state::fuzz_window_state;
-pub(crate) use state::{Algebra, Edges, Family, Run, each_state};
+pub(crate) use state::{Algebra, Edges, Family, Run, WindowState, each_state};
 
 use crate::annotations::Annotation;
 use crate::ast::PosRange;

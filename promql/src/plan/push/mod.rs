@@ -14,12 +14,14 @@ mod seams;
 mod selector;
 mod spec;
 mod window;
+mod window_states;
 
 use std::fmt;
 
 pub(crate) use seams::Part;
 use seams::{Reach, parts_of};
 pub(crate) use spec::{FragmentSpec, text_at};
+pub(crate) use window_states::sides;
 
 use model::{METRIC_NAME, MatchOp, Matcher};
 use proto::{FragmentOutput, Layout};
@@ -49,11 +51,13 @@ pub enum Rewrite {
     OnePlace,
     /// Steps of one query are answered by several places, each those whose windows it holds.
     TimeSplit,
+    /// Where windows reach over several places, they tell states of their parts, which merge.
+    WindowStates,
 }
 
 impl Rewrite {
     /// All of them.
-    pub const ALL: [Rewrite; 8] = [
+    pub const ALL: [Rewrite; 9] = [
         Rewrite::Selector,
         Rewrite::Window,
         Rewrite::Map,
@@ -62,6 +66,7 @@ impl Rewrite {
         Rewrite::CountValues,
         Rewrite::OnePlace,
         Rewrite::TimeSplit,
+        Rewrite::WindowStates,
     ];
 
     /// As settings name it.
@@ -75,6 +80,7 @@ impl Rewrite {
             Rewrite::CountValues => "push-count-values",
             Rewrite::OnePlace => "one-place",
             Rewrite::TimeSplit => "time-split",
+            Rewrite::WindowStates => "window-states",
         }
     }
 }
@@ -143,6 +149,8 @@ pub(crate) struct PushDown<'a> {
     pub type_and_unit_labels: bool,
     /// Whether steps may be split over places.
     pub may_split: bool,
+    /// From how many samples a step on states of windows are asked for; `None`: as measured.
+    pub states_from: Option<i64>,
 }
 
 /// What places return for an expression.
@@ -229,12 +237,22 @@ impl Planner<'_> {
         if grid.steps == 0 {
             return Ok(None);
         }
+        self.pushed_by(push, expr, grid)
+    }
+
+    /// The same by these rules.
+    fn pushed_by(&mut self, push: PushDown<'_>, expr: &Expr, grid: Grid) -> Result<Option<Node>, QueryError> {
         let Some(form) = push.form(expr) else { return Ok(None) };
         let output =
             if form == Form::States { FragmentOutput::AggregationStates } else { FragmentOutput::Rows };
         let (spec, plain) = self.fragment(expr, grid, output, &push)?;
         if form == Form::Rows && push.one_place(expr) && !push.is_exact_place(&spec) {
-            return Ok(None);
+            // its parts may lie in one place each, or what reaches over a seam is cheaper as states
+            return if self.has_seam_states(&push, &spec)? {
+                self.pushed_by(push.without(Rewrite::OnePlace), expr, grid)
+            } else {
+                Ok(None)
+            };
         }
         let names_fixed = spec.names_fixed;
         let fragment = self.fragments.len();

@@ -37,8 +37,6 @@ use wire::{Reader, Writer};
 
 pub use fuzz::fuzz_window_state;
 pub(crate) use over::each_state;
-#[cfg(test)]
-pub(crate) use over::states_over;
 pub(crate) use wire::StateError;
 
 use super::rate::Last;

@@ -3,31 +3,7 @@
 //! The edges of the windows cut the samples into pieces; a queue of two stacks merges the pieces of each window at
 //! an amortised cost of three merges a piece, whatever range and step.
 
-use model::TimeRange;
-
 use super::{Family, Run, WindowState};
-
-/// The states of the windows `(end - range, end]` of one series, as far as their samples lie in `part`; `None` where
-/// no sample does. `ends` ascend (or are all equal). The states of the parts of time, merged in order window by
-/// window (`WindowState::merge_any`), finish to what the whole window gives.
-#[cfg_attr(not(test), expect(dead_code, reason = "for windows that straddle two places"))]
-pub(crate) fn states_over(
-    family: Family,
-    samples: &Run<'_>,
-    ends: impl Iterator<Item = i64> + Clone,
-    range: i64,
-    part: TimeRange,
-) -> Vec<Option<WindowState>> {
-    if part.is_empty() {
-        return ends.map(|_| None).collect();
-    }
-    let float = |time: i64| samples.ts.partition_point(|t| *t < time);
-    let histogram = |time: i64| samples.histograms.partition_point(|p| p.t < time);
-    let inside = samples.part(float(part.start)..float(part.end), histogram(part.start)..histogram(part.end));
-    let mut states = Vec::new();
-    each_state(family, &inside, ends, range, |_, state| states.push(state.cloned()));
-    states
-}
 
 /// Calls `each` with every window's number and state, in order.
 pub(crate) fn each_state(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Span, TimeRange};
+use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Span};
 use proptest::prelude::*;
 
 use super::*;
@@ -518,12 +518,10 @@ proptest! {
             let mut all: Vec<Option<WindowState>> = vec![None; 30];
             let mut from = i64::MIN;
             for to in &cuts {
-                let part = TimeRange::new(from, *to);
-                let states = states_over(algebra(function), &samples.run(), ends.clone(), range, part);
-                prop_assert_eq!(states.len(), all.len());
-                for (all, state) in all.iter_mut().zip(states) {
-                    *all = WindowState::merge_any(all.take(), state);
-                }
+                let part = samples.between(from, *to);
+                each_state(algebra(function), &part, ends.clone(), range, |step, state| {
+                    all[step] = WindowState::merge_any(all[step].take(), state.cloned());
+                });
                 from = *to;
             }
             for (end, state) in ends.clone().zip(&all) {
