@@ -204,7 +204,7 @@ pub fn render_listing(body: &[u8], format: Format) -> Result<Rendered, RenderErr
         match (format, entry) {
             (Format::Promql, _) => out.push(b'\n'),
             (Format::Json, Entry::Text(text)) => write_string(&mut out, text),
-            (Format::Json, Entry::Labels(labels)) => write_map(&mut out, labels),
+            (Format::Json, Entry::Labels(labels)) => write_map(&mut out, labels.iter()),
         }
     }
     if format == Format::Json {
@@ -214,15 +214,15 @@ pub fn render_listing(body: &[u8], format: Format) -> Result<Rendered, RenderErr
     Ok(Rendered { text, notes: listing.warnings })
 }
 
-fn write_map(out: &mut Vec<u8>, labels: &std::collections::BTreeMap<String, String>) {
+fn write_map<N: AsRef<str>, V: AsRef<str>>(out: &mut Vec<u8>, labels: impl Iterator<Item = (N, V)>) {
     out.push(b'{');
-    for (i, (name, value)) in labels.iter().enumerate() {
+    for (i, (name, value)) in labels.enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        write_string(out, name);
+        write_string(out, name.as_ref());
         out.push(b':');
-        write_string(out, value);
+        write_string(out, value.as_ref());
     }
     out.push(b'}');
 }
@@ -377,16 +377,7 @@ fn write_html_labels(out: &mut Vec<u8>, series: &Series) -> Result<(), RenderErr
         write_labels(out, &labels);
         return Ok(());
     }
-    out.push(b'{');
-    for (i, (name, value)) in labels.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        write_string(out, name);
-        out.push(b':');
-        write_string(out, value);
-    }
-    out.push(b'}');
+    write_map(out, labels.iter());
     Ok(())
 }
 

@@ -406,17 +406,8 @@ impl Parser<'_> {
 
     fn fill_value(&mut self) -> Parsed<f64> {
         self.expect(Tok::LeftParen)?;
-        let op = sign(self.peek());
-        if op.is_some() {
-            self.take();
-        }
-        let token = self.peek_token();
-        if !matches!(token.kind, Tok::Number | Tok::Duration) {
-            return Err(Stop::Unexpected);
-        }
-        self.take();
-        let value = self.number_value(token);
+        let value = self.signed_number()?;
         self.expect(Tok::RightParen)?;
-        Ok(if op == Some(UnaryOp::Minus) { -value } else { value })
+        Ok(value)
     }
 }
