@@ -260,6 +260,8 @@ impl Annotation {
                 *max_bucket = max_bucket.max(*max0);
                 *max_diff = max_diff.max(*diff0);
                 *count += count0 + 1;
+                // of these the first place stays, of others the last
+                self.pos = earlier.pos;
             }
             (Detail::Occurrences(count), Detail::Occurrences(count0)) => *count += count0,
             _ => {}
@@ -302,6 +304,21 @@ impl Annotations {
                 *earlier = annotation;
             }
             None => self.all.push(annotation),
+        }
+    }
+
+    /// What of these was noted, or noted again, since `before`.
+    pub(crate) fn since(&self, before: &Annotations) -> Annotations {
+        Annotations { all: self.all.iter().filter(|a| !before.all.contains(a)).cloned().collect() }
+    }
+
+    /// Takes the places of those texts from `others`, as if they were noted last.
+    pub(crate) fn place_as(&mut self, others: &Annotations) {
+        for other in others.all.iter().filter(|other| other.detail == Detail::None) {
+            let same = |a: &&mut Annotation| a.text == other.text && a.is_info == other.is_info;
+            if let Some(annotation) = self.all.iter_mut().find(same) {
+                annotation.pos = other.pos;
+            }
         }
     }
 

@@ -222,6 +222,11 @@ impl QueryContext {
         self.annotations.lock().to_notes(text_offset)
     }
 
+    /// Those annotations count as noted last.
+    pub(crate) fn place_annotations(&self, last: &Annotations) {
+        self.annotations.lock().place_as(last);
+    }
+
     /// Everything noted.
     pub(crate) fn annotations(&self) -> Annotations {
         self.annotations.lock().clone()

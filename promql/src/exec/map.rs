@@ -1,8 +1,9 @@
 //! What happens to each sample by itself: functions of one value, operators with a scalar, signs.
 
 use std::sync::Arc;
+use std::task::Poll;
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 
 use super::batch::{ABSENT, BatchBuilder, HistogramSlot, SeriesBatch, is_absent};
 use super::element::{Element, apply};
@@ -71,18 +72,30 @@ impl Operator for Map {
 
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {
         deferred(async move {
+            let is_swapped = matches!(self.kind, MapKind::Scalar { swapped: true, .. });
+            let before = inputs.query.annotations();
             let params = match evaluate_all(&self.params, self.grid, &inputs, 1).await {
                 Ok(params) => params,
                 Err(error) => {
                     // Of two failures the one that stands first is told.
-                    if !matches!(self.kind, MapKind::Scalar { swapped: true, .. }) {
+                    if !is_swapped {
                         inputs.collect(0).await?;
                     }
                     return Err(error);
                 }
             };
             let batches = inputs.series(0, partition);
-            Ok(batches.map(move |batch| inputs.encode(self.batch(&batch?, &inputs, &params))).boxed())
+            // What stands behind the vector is noted after it.
+            let noted = inputs.query.annotations().since(&before);
+            let query = Arc::clone(&inputs.query);
+            let at_end = stream::poll_fn(move |_| {
+                if !is_swapped {
+                    query.place_annotations(&noted);
+                }
+                Poll::Ready(None)
+            });
+            let made = batches.map(move |batch| inputs.encode(self.batch(&batch?, &inputs, &params)));
+            Ok(made.chain(at_end).boxed())
         })
     }
 }

@@ -157,3 +157,39 @@ eval range from 30m to 40m step 15s predict_linear(x[1h], 0) * 0
 "#,
     );
 }
+
+#[test]
+fn at_an_instant_limits_leave_the_order_of_a_heap() {
+    passes(
+        "limits",
+        r#"
+load 1m
+  x{a="1"} 2
+  x{a="2"} 3
+  x{a="3"} 1
+
+eval_ordered instant at 0 limitk(2, limit_ratio(1, x))
+  {__name__="x", a="3"} 1
+  {__name__="x", a="2"} 3
+"#,
+    );
+}
+
+#[test]
+fn of_equal_annotations_the_last_place_is_told() {
+    passes(
+        "places",
+        r#"
+load 1m
+  x 1 2 3
+
+eval instant at 2m clamp_max(quantile_over_time(2, x[5m]), scalar(quantile_over_time(2, x[5m])))
+  expect warn regex:got 2 .1:(67|77).$
+  {} +Inf
+
+eval instant at 2m quantile_over_time(2, quantile_over_time(2, x[5m])[5m:1m])
+  expect warn regex:got 2 .1:20.$
+  {} +Inf
+"#,
+    );
+}
