@@ -7,6 +7,7 @@
 
 mod bounds;
 mod extended;
+mod in_step;
 mod over_time;
 mod rate;
 mod regression;

@@ -1,15 +1,16 @@
 //! All windows of a float series in one go.
 //!
-//! States that merge slide: prefix sums of twice the precision for sums (their difference is the window's sum),
-//! prefix counts, queues of candidates for extremes, positions of resets. Where values are not finite or differ too
-//! much in size for that, states are merged if windows overlap much; otherwise each window is summed by itself, bit
-//! by bit as Prometheus does.
+//! Prefix counts, queues of candidates for extremes and positions of resets slide. Each window is summed by itself, to
+//! the last bit as Prometheus does, unless very many hold each sample: then prefix sums of twice the precision slide
+//! (their difference is the window's sum), and where values are not finite or differ too much in size for that,
+//! states are merged.
 
 use std::collections::VecDeque;
 
-use super::over_time::{mean_floats, sum_floats, variance_floats};
+use super::in_step;
+use super::over_time::variance_floats;
 use super::rate::{RateTerm, RateTerms};
-use super::regression::{ExactSums, LineSums, line};
+use super::regression::{ExactSums, LineSums};
 use super::state::{Algebra, Edges, Run, each_state};
 use super::{Bounds, Ends, Even, Extended, Notes, WindowFunction, WindowValue};
 use crate::ast::PosRange;
@@ -110,23 +111,23 @@ pub(crate) fn slide(
             each(bounds, out, |lo, hi| f64::from(counts[hi - 1] - counts[lo]));
         }
         WindowFunction::Sum => {
-            if overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums) {
+            if !overlaps(vs, plan, IN_STEP_MAX) {
+                in_step::sums(vs, bounds, out);
+            } else if prefix_sums(vs, 0.0, &mut scratch.sums) {
                 let sums = &scratch.sums;
                 each(bounds, out, |lo, hi| sums[hi].minus(sums[lo]));
-            } else if overlaps_much(vs, plan) {
-                by_states(function, ts, vs, plan, out);
             } else {
-                each(bounds, out, |lo, hi| sum_floats(&vs[lo..hi]));
+                by_states(function, ts, vs, plan, out);
             }
         }
         WindowFunction::Avg => {
-            if overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums) {
+            if !overlaps(vs, plan, IN_STEP_MAX) {
+                in_step::means(vs, bounds, out);
+            } else if prefix_sums(vs, 0.0, &mut scratch.sums) {
                 let sums = &scratch.sums;
                 each(bounds, out, |lo, hi| sums[hi].minus(sums[lo]) / (hi - lo) as f64);
-            } else if overlaps_much(vs, plan) {
-                by_states(function, ts, vs, plan, out);
             } else {
-                each(bounds, out, |lo, hi| mean_floats(&vs[lo..hi]));
+                by_states(function, ts, vs, plan, out);
             }
         }
         WindowFunction::Stddev | WindowFunction::Stdvar => {
@@ -172,14 +173,15 @@ fn by_states(function: WindowFunction, ts: &[i64], vs: &[f64], plan: &SlidePlan<
     });
 }
 
-/// Whether going over every window would be many times the work of going over the samples.
-fn overlaps_much(vs: &[f64], plan: &SlidePlan<'_>) -> bool {
-    plan.work > 16 * vs.len() as u64
-}
+/// So many windows may hold a sample and still each is summed by itself, as Prometheus does, to the last bit: that
+/// takes about as long as reading the sample.
+const IN_STEP_MAX: u64 = 32;
+/// So many windows may hold a reset and still those of each are added by themselves.
+const RESETS_MAX: u64 = 16;
 
-/// Whether sliding saves work.
-fn overlaps(vs: &[f64], plan: &SlidePlan<'_>) -> bool {
-    plan.work > 4 * vs.len() as u64
+/// Whether more than `most` windows hold a sample, on average.
+fn overlaps(vs: &[f64], plan: &SlidePlan<'_>, most: u64) -> bool {
+    plan.work > most * vs.len() as u64
 }
 
 /// Prefix sums of `v - origin`; false when a value is not finite or so large that sums could overflow.
@@ -251,7 +253,7 @@ fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut Sli
         return;
     }
     // many resets in windows that overlap much: their sums slide too
-    let many = overlaps_much(vs, plan) && resets.len() > 32;
+    let many = overlaps(vs, plan, RESETS_MAX) && resets.len() > 32;
     let sums = &mut scratch.sums;
     let slides = many && {
         let lost: Vec<f64> = resets.iter().map(|at| vs[*at as usize - 1]).collect();
@@ -303,13 +305,12 @@ fn variance(
 ) -> bool {
     let finish = |variance: f64| if root { variance.sqrt() } else { variance };
     let origin = vs.iter().copied().find(|v| v.is_finite()).unwrap_or(0.0);
-    let sums_fit = overlaps(vs, plan) && prefix_sums(vs, origin, &mut scratch.sums);
-    if !sums_fit {
-        if overlaps_much(vs, plan) {
-            return false;
-        }
-        each(plan.bounds, out, |lo, hi| finish(variance_floats(&vs[lo..hi])));
+    if !overlaps(vs, plan, IN_STEP_MAX) {
+        in_step::variances(vs, plan.bounds, out, finish);
         return true;
+    }
+    if !prefix_sums(vs, origin, &mut scratch.sums) {
+        return false;
     }
     scratch.squares.clear();
     let mut sum = Double::default();
@@ -361,17 +362,23 @@ fn trend(
     out: &mut [f64],
 ) -> bool {
     let is_deriv = function == WindowFunction::Deriv;
-    let is_exact = overlaps(vs, plan) && ExactSums::run(ts, vs, &mut scratch.exact);
-    let slides = is_exact || (overlaps(vs, plan) && prefix_sums(vs, 0.0, &mut scratch.sums));
+    let at = |step: usize, lo: usize| if is_deriv { ts[lo] } else { plan.eval.0 + plan.eval.1 * step as i64 };
+    let finish = |step: usize, (slope, value): (f64, f64)| {
+        if is_deriv { slope } else { slope * plan.params[0][step] + value }
+    };
     // sums of products that could overflow are left to the line of each window
     let is_huge = || vs.iter().any(|v| v.abs() > TREND_STATES_MAX);
-    if !slides && overlaps_much(vs, plan) && !is_huge() {
+    let slides = overlaps(vs, plan, IN_STEP_MAX);
+    let is_exact = slides && ExactSums::run(ts, vs, &mut scratch.exact);
+    if slides && !is_exact && !prefix_sums(vs, 0.0, &mut scratch.sums) && !is_huge() {
         return false;
     }
-    if slides {
-        count_pairs(vs, &mut scratch.counts, |a, b| a != b);
+    if !slides || (!is_exact && is_huge()) {
+        in_step::lines(ts, vs, plan.bounds, out, at, finish);
+        return true;
     }
-    if slides && !is_exact {
+    count_pairs(vs, &mut scratch.counts, |a, b| a != b);
+    if !is_exact {
         scratch.squares.clear();
         scratch.times.clear();
         let (mut products, mut times) = (Double::default(), (0i128, 0i128));
@@ -392,10 +399,8 @@ fn trend(
             *out = ABSENT;
             continue;
         }
-        let at = if is_deriv { ts[lo] } else { plan.eval.0 + plan.eval.1 * step as i64 };
-        let (slope, value) = if !slides {
-            line(&ts[lo..hi], &vs[lo..hi], at)
-        } else if scratch.counts[hi - 1] == scratch.counts[lo] {
+        let at = at(step, lo);
+        let line = if scratch.counts[hi - 1] == scratch.counts[lo] {
             (0.0, vs[lo])
         } else if is_exact {
             let exact = &scratch.exact;
@@ -415,7 +420,7 @@ fn trend(
             };
             sums.line(ts[lo] - at)
         };
-        *out = if is_deriv { slope } else { slope * plan.params[0][step] + value };
+        *out = finish(step, line);
     }
     true
 }

@@ -35,7 +35,13 @@ impl Variance {
     }
 
     pub(super) fn variance(&self) -> f64 {
-        if self.is_odd { f64::NAN } else { self.squares.rounded() / self.count as f64 }
+        let squares = self.squares.rounded();
+        match squares.is_finite() {
+            _ if self.is_odd => f64::NAN,
+            true => squares / self.count as f64,
+            // squares of large values left the range
+            false => f64::INFINITY,
+        }
     }
 }
 
@@ -71,5 +77,25 @@ impl FloatState for Variance {
         let count = from.samples()?;
         let is_odd = from.flag()?;
         Ok(Variance { count, mean: from.double()?, squares: from.double()?, is_odd })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::over_time::variance_floats;
+    use super::*;
+
+    #[test]
+    fn squares_of_large_values_are_infinite_however_they_are_cut() {
+        let values = [1.0, 1e300, 3.0, -1e300, 5.0, 6.0];
+        assert_eq!(variance_floats(&values), f64::INFINITY);
+        for cut in 1..values.len() {
+            let mut state = Variance::of(&values[..cut]);
+            values[cut..].iter().for_each(|v| state.merge(&Variance::of(&[*v])));
+            assert_eq!(state.variance(), f64::INFINITY, "cut at {cut}");
+        }
+        let mut state = Variance::of(&[1e300]);
+        state.merge(&Variance::of(&[f64::INFINITY]));
+        assert!(state.variance().is_nan());
     }
 }
