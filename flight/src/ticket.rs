@@ -209,6 +209,10 @@ fn put_fragment(fragment: &Fragment) -> wire::Fragment {
         samples_max: fragment.samples_max as u64,
         timeout_ms: fragment.timeout_ms,
         explain: put_explain(fragment.explain).into(),
+        window_states: match fragment.output {
+            FragmentOutput::WindowStates(part) => Some(put_range(part)),
+            FragmentOutput::Rows | FragmentOutput::AggregationStates => None,
+        },
     }
 }
 
@@ -229,7 +233,12 @@ fn get_fragment(fragment: wire::Fragment, tenant: &TenantId) -> Result<Fragment,
     Ok(Fragment {
         tenant: tenant.clone(),
         text_offset,
-        output: if fragment.states { FragmentOutput::AggregationStates } else { FragmentOutput::Rows },
+        output: match (fragment.states, fragment.window_states) {
+            (false, None) => FragmentOutput::Rows,
+            (true, None) => FragmentOutput::AggregationStates,
+            (false, part) => FragmentOutput::WindowStates(get_range(part)?),
+            (true, Some(_)) => return Err(wrong("states of two kinds are wanted")),
+        },
         grid: get_grid(fragment.grid)?,
         query: get_grid(fragment.query)?,
         lookback_ms: fragment.lookback_ms,

@@ -21,6 +21,9 @@ pub enum FragmentOutput {
     Rows,
     /// The states of the expression's outermost aggregation, not finished.
     AggregationStates,
+    /// The states of the windows that the expression, a function of a range selector, looks at, as far as they lie in
+    /// this part of the time. Those of other parts are merged with them.
+    WindowStates(TimeRange),
 }
 
 /// A part of a query.

@@ -45,7 +45,11 @@ fn fragment() -> impl Strategy<Value = Fragment> {
         |(expr, states, per_step_stats, steps, step, (big, size, offset, start))| Fragment {
             tenant: TenantId::anonymous(),
             text_offset: offset,
-            output: if states { FragmentOutput::AggregationStates } else { FragmentOutput::Rows },
+            output: match (states, size % 2) {
+                (false, 0) => FragmentOutput::WindowStates(TimeRange { start: -5, end: offset as i64 }),
+                (false, _) => FragmentOutput::Rows,
+                (true, _) => FragmentOutput::AggregationStates,
+            },
             grid: (start, start + steps * step, step),
             query: (start, start, 0),
             lookback_ms: start,

@@ -6,3 +6,4 @@ mod bytes;
 mod failures;
 mod nodes;
 mod queries;
+mod seams;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use flight::{NodeServer, RemoteNode, Traffic};
-use model::{CounterResetHint, FloatHistogram, Histogram, Labels, Span, TenantId};
+use model::{CounterResetHint, FloatHistogram, Histogram, Labels, Span, TenantId, TimeRange};
 use promql::{Answer, Engine, EngineOptions, Features, LocalFragments, MemorySource, QueryRequest, Rewrites};
 use proto::{RunFragment, Source};
 use querier::SpreadSource;
@@ -69,6 +69,16 @@ pub(crate) struct Series {
     pub(crate) labels: Labels,
     floats: Vec<(i64, f64, i64)>,
     histograms: Vec<(i64, Histogram, i64)>,
+}
+
+impl Series {
+    /// Its samples of a time.
+    pub(crate) fn during(&self, time: TimeRange) -> Series {
+        let mut some = self.clone();
+        some.floats.retain(|(t, _, _)| time.contains(*t));
+        some.histograms.retain(|(t, _, _)| time.contains(*t));
+        some
+    }
 }
 
 fn histogram(grown: f64) -> Histogram {

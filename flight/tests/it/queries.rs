@@ -44,7 +44,7 @@ const EXPRESSIONS: [&str; 26] = [
 ];
 
 /// Series and values by label, and what was noted.
-fn shown(answer: &Answer) -> (Vec<(Labels, String)>, Vec<String>) {
+pub(crate) fn shown(answer: &Answer) -> (Vec<(Labels, String)>, Vec<String>) {
     let Value::Matrix(matrix) = &answer.value else { panic!("{:?}", answer.value) };
     let mut rows: Vec<_> = matrix
         .iter()

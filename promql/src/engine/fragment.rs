@@ -76,6 +76,7 @@ impl Engine {
                 Ok(FragmentPart::Batch(match output {
                     FragmentOutput::Rows => rows_to_wire(&SeriesBatch::decode(&batch, &query))?,
                     FragmentOutput::AggregationStates => states_to_wire(&batch, grid.steps, &query)?,
+                    FragmentOutput::WindowStates(_) => batch,
                 }))
             }
         });
@@ -151,7 +152,7 @@ impl Run<'_> {
         let ready =
             self.ready(&expr, &query, |planner, grid| planner.fragment_root(&expr, grid, output)).await?;
         let plan = match output {
-            FragmentOutput::Rows => ready.plan(self, &query),
+            FragmentOutput::Rows | FragmentOutput::WindowStates(_) => ready.plan(self, &query),
             FragmentOutput::AggregationStates => ready.states_plan(self, &query).ok_or_else(|| {
                 QueryError::BadData("states are wanted of what is no aggregation with states".to_owned())
             })?,

@@ -6,16 +6,18 @@ use std::time::Duration;
 use datafusion_physical_plan::ExecutionPlan;
 use futures::future::try_join_all;
 use model::TimeRange;
-use proto::{Explain, Fragment, Layout, Place, SelectRequest, Selection, Shard, Source, Span};
+use proto::{
+    Explain, Fragment, FragmentOutput, Layout, Place, SelectRequest, Selection, Shard, Source, Span,
+};
 use runtime::Moment;
 
 use super::run::Run;
 use super::{QueryError, QueryStats};
-use crate::ast::Expr;
+use crate::ast::{Expr, PosRange};
 use crate::exec::{Grid, QueryContext, SERIES_BYTES, SeamSelection, SeamSide, selection_bytes};
 use crate::plan::{
-    Builder, FragmentSpec, Node, Part, Planner, Prepared, PushDown, Rewrite, Seam, SelectorSpec, Work, sides,
-    text_at,
+    Builder, FragmentSpec, Node, Part, Planner, Prepared, PushDown, Rewrite, Seam, SelectorSpec, WindowRead,
+    Work, sides, text_at,
 };
 
 /// A plan and its series.
@@ -196,7 +198,13 @@ impl Run<'_> {
             Some((name, Place::There(run))) => {
                 let work = Work::There {
                     run: Arc::clone(run),
-                    fragment: Box::new(self.fragment(planner, spec, grid)),
+                    fragment: Box::new(self.fragment(
+                        planner,
+                        spec.expr.pos(),
+                        spec.output,
+                        spec.count_times,
+                        grid,
+                    )),
                 };
                 return Ok(Prepared { name: name.clone(), steps: part.steps.clone(), is_stitched, work });
             }
@@ -228,45 +236,62 @@ impl Run<'_> {
         query: &QueryContext,
     ) -> Result<(Arc<dyn Selection>, Option<Seam>), QueryError> {
         let asked = planner.push.and_then(|push| sides(&push, spec, shard));
-        let Some((family, asked)) = asked else {
+        let (Some((family, asked)), Some(window)) = (asked, spec.window) else {
             let selection = self.select_one(&shard.whole, spec, query).await?;
             note_selected(&selection, query)?;
             return Ok((selection, None));
         };
-        let (mut found, mut sides) = (Vec::new(), Vec::new());
+        let (mut found, mut sides, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
         for side in asked {
-            let Some(Span { name, place: Place::Here(source), .. }) = shard.spans.get(side.span) else {
+            let Some(Span { name, place, .. }) = shard.spans.get(side.span) else {
                 return Err(QueryError::Internal("a place that is none".to_owned()));
             };
-            let spec = SelectorSpec { range: side.part, ..spec.clone() };
-            let source = Arc::clone(source);
-            found.push(async move { self.select_one(&source, &spec, query).await });
-            sides.push(SeamSide { name: name.clone(), part: side.part });
+            let is_elsewhere = matches!(place, Place::There(_));
+            match place {
+                Place::Here(source) => {
+                    let spec = SelectorSpec { range: side.part, ..spec.clone() };
+                    let source = Arc::clone(source);
+                    found.push(async move { self.select_one(&source, &spec, query).await });
+                }
+                Place::There(run) => {
+                    let WindowRead { grid, count_times, pos, .. } = window;
+                    let output = FragmentOutput::WindowStates(side.part);
+                    elsewhere.push((Arc::clone(run), self.fragment(planner, pos, output, count_times, grid)));
+                }
+            }
+            sides.push(SeamSide { name: name.clone(), part: side.part, is_elsewhere });
         }
         let found = try_join_all(found).await?;
         for selection in &found {
             query.keep(selection_bytes(&**selection))?;
         }
-        let selection: Arc<dyn Selection> = Arc::new(SeamSelection::new(found, Vec::new()));
-        note_selected(&selection, query)?;
-        Ok((selection, Some(Seam { family, sides })))
+        let selection = Arc::new(SeamSelection::new(found, Vec::new()));
+        let both: Arc<dyn Selection> = selection.clone();
+        note_selected(&both, query)?;
+        Ok((both, Some(Seam { family, sides, selection, elsewhere })))
     }
 
     /// A fragment as others get it.
-    fn fragment(&self, planner: &Planner<'_>, spec: &FragmentSpec, grid: Grid) -> Fragment {
-        let pos = spec.expr.pos();
+    fn fragment(
+        &self,
+        planner: &Planner<'_>,
+        pos: PosRange,
+        output: FragmentOutput,
+        count_times: u64,
+        grid: Grid,
+    ) -> Fragment {
         let inside = planner.stats_only.iter().filter(|s| pos.start <= s.start && s.end <= pos.end);
         let options = &self.engine.options;
         Fragment {
             tenant: self.request.tenant.clone(),
             expr: text_at(&self.request.expr, pos).to_owned(),
             text_offset: pos.start,
-            output: spec.output,
+            output,
             grid: (grid.start, grid.last(), grid.step),
             query: (self.start, self.end, self.step),
             lookback_ms: self.lookback_ms(),
             features: options.features.names().into_iter().map(str::to_owned).collect(),
-            count_times: spec.count_times,
+            count_times,
             stats_only: inside.map(|s| (s.start - pos.start, s.end - pos.start)).collect(),
             per_step_stats: self.request.per_step_stats,
             series_max: self.request.series_max,

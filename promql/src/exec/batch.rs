@@ -110,17 +110,25 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// The same values, which now hold all this until the last who shares them is gone.
+/// The same bytes, which now hold all this until the last who shares them is gone.
+pub(crate) fn held(
+    buffer: Buffer,
+    memory: MemoryReservation,
+    histograms: Option<Arc<Vec<HistogramSlot>>>,
+) -> Buffer {
+    if buffer.is_empty() {
+        return buffer;
+    }
+    Buffer::from(Bytes::from_owner(Held { buffer, _memory: memory, _histograms: histograms }))
+}
+
+/// The same for values.
 pub(crate) fn holding(
     values: ScalarBuffer<f64>,
     memory: MemoryReservation,
     histograms: Option<Arc<Vec<HistogramSlot>>>,
 ) -> ScalarBuffer<f64> {
-    if values.is_empty() {
-        return values;
-    }
-    let held = Held { buffer: values.into_inner(), _memory: memory, _histograms: histograms };
-    ScalarBuffer::from(Buffer::from(Bytes::from_owner(held)))
+    ScalarBuffer::from(held(values.into_inner(), memory, histograms))
 }
 
 /// The values of a list column.

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use datafusion_execution::memory_pool::MemoryReservation;
 use futures::StreamExt;
 use futures::stream;
 use model::{CounterResetHint, FloatHistogram, SampleBatch, TimeRange};
@@ -26,6 +28,8 @@ const UNASKED_BYTES: usize = 8 << 20;
 const HISTOGRAM_WEIGHT: usize = 16;
 /// A sample while it is read: value, and timestamp where series do not share them.
 const SAMPLE_BYTES: usize = 16;
+/// Most bytes of window states in one batch, by what a state takes at most: columns of a batch end at 2 GiB.
+const STATES_BYTES_MAX: usize = 1 << 30;
 
 /// A selection and how it is split.
 #[derive(Clone)]
@@ -80,10 +84,22 @@ impl Leaf {
         (from..to).step_by(self.chunk).map(|start| start..(start + self.chunk).min(to)).collect()
     }
 
+    /// The same for states that take about `bytes` each, in chunks whose states fit into one batch.
+    pub(crate) fn for_states(self, bytes: usize) -> Self {
+        let most = STATES_BYTES_MAX / bytes.max(1) / self.steps.max(1);
+        Leaf { chunk: self.chunk.min(most).max(1), ..self }
+    }
+
+    /// Reads another selection, in one partition.
+    pub(crate) fn of(self, selection: Arc<dyn Selection>) -> Self {
+        Leaf { selection, partitions: 1, ..self }
+    }
+
     /// Reads a partition chunk by chunk and makes a batch of each.
-    pub(crate) fn stream<F>(self, inputs: Inputs, partition: usize, work: F) -> BatchStream
+    pub(crate) fn stream<M, F>(self, inputs: Inputs, partition: usize, work: F) -> BatchStream
     where
-        F: Fn(&Leaf, Range<usize>, &SampleBatch) -> Result<SeriesBatch, QueryError> + Send + Sync + 'static,
+        M: Made,
+        F: Fn(&Leaf, Range<usize>, &SampleBatch) -> Result<M, QueryError> + Send + Sync + 'static,
     {
         let ranges = self.ranges(partition);
         let shared = Arc::new((self, inputs, work));
@@ -114,7 +130,7 @@ impl Leaf {
                         made.try_resize(batch.bytes()).map_err(from_plan_error)?;
                         // the samples go before their memory is given back
                         drop((samples, memory));
-                        batch.encode_holding(made, &inputs.schema, &inputs.query)
+                        batch.encode_holding(made, inputs)
                     })
                     .await;
                     query.samples.release(count);
@@ -124,6 +140,25 @@ impl Leaf {
                 }
             })
             .boxed()
+    }
+}
+
+/// What is made of a chunk.
+pub(crate) trait Made: Send + 'static {
+    /// Bytes held, roughly.
+    fn bytes(&self) -> usize;
+
+    /// As it travels, with the memory that was reserved for it.
+    fn encode_holding(self, memory: MemoryReservation, inputs: &Inputs) -> Result<RecordBatch, QueryError>;
+}
+
+impl Made for SeriesBatch {
+    fn bytes(&self) -> usize {
+        SeriesBatch::bytes(self)
+    }
+
+    fn encode_holding(self, memory: MemoryReservation, inputs: &Inputs) -> Result<RecordBatch, QueryError> {
+        SeriesBatch::encode_holding(self, memory, &inputs.schema, &inputs.query)
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) use relabel::{Relabel, RelabelKind};
 pub(crate) use remote::Remote;
 pub(crate) use repeat::Repeat;
 pub(crate) use scalar::ScalarExpr;
-pub(crate) use seam::{SeamSelection, SeamSide, SeamWindows};
+pub(crate) use seam::{SeamSelection, SeamSide, SeamWindows, WindowStates, window_states_schema};
 pub(crate) use sort::{Sort, SortKey};
 pub(crate) use subquery::SubqueryWindow;
 pub(crate) use union::Union;

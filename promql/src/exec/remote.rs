@@ -13,6 +13,7 @@ use proto::{
 use super::context::QueryContext;
 use super::grid::Grid;
 use super::operator::{BatchStream, Inputs, Operator, deferred};
+use super::seam::window_states_from_wire;
 use super::wire;
 use crate::annotations::Annotation;
 use crate::engine::QueryError;
@@ -114,6 +115,7 @@ impl Remote {
             FragmentOutput::AggregationStates => {
                 wire::states_from_wire(batch, self.steps, &inputs.schema, &inputs.query)
             }
+            FragmentOutput::WindowStates(_) => window_states_from_wire(batch),
             FragmentOutput::Rows => inputs.encode(wire::rows_from_wire(batch, self.steps)?),
         }
     }

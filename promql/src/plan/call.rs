@@ -184,7 +184,7 @@ impl Planner<'_> {
                 }
                 self.wanted = wanted.filter(|_| function != WindowFunction::Absent);
                 self.drops_names = drops;
-                self.range(function, m, grid, params, pos)?
+                self.range(function, m, grid, params, pos, call.pos)?
             }
             Expr::Subquery(s) => self.subquery_window(function, s, grid, params, pos)?,
             _ => return Err(QueryError::Internal("a range vector wanted".to_owned())),

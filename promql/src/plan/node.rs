@@ -9,7 +9,7 @@ use crate::exec::{
     Grid, GroupKey, HistogramCallKind, InstantMode, MapKind, NameAction, RelabelKind, ScalarExpr, SortKey,
     WindowSpec,
 };
-use crate::functions::{Extended, SampleFunction, WindowFunction};
+use crate::functions::{Extended, Family, SampleFunction, WindowFunction};
 
 /// What one selector asks of the source.
 #[derive(Debug, Clone)]
@@ -30,8 +30,14 @@ pub(crate) struct SelectorSpec {
 pub(crate) struct WindowRead {
     pub function: WindowFunction,
     pub extended: Extended,
-    /// How many.
-    pub steps: usize,
+    /// When it is evaluated.
+    pub grid: Grid,
+    /// How often its samples count in the query's statistics.
+    pub count_times: u64,
+    /// Where the call stands.
+    pub pos: PosRange,
+    /// Whether the call's other arguments need no series.
+    pub is_plain: bool,
 }
 
 /// Scalar arguments, and the vectors they need.
@@ -72,6 +78,13 @@ pub(crate) enum Node {
         selector: usize,
         spec: WindowSpec,
         params: ScalarArgs,
+    },
+    /// The states of windows as far as they lie in a part of the time, for another process.
+    WindowStates {
+        selector: usize,
+        spec: WindowSpec,
+        family: Family,
+        part: TimeRange,
     },
     Subquery {
         input: Box<Node>,
@@ -199,7 +212,7 @@ impl Node {
         };
         match self {
             Node::Instant { selector, .. } => selectors[*selector].names_fixed,
-            Node::Range { selector, spec, .. } => {
+            Node::Range { selector, spec, .. } | Node::WindowStates { selector, spec, .. } => {
                 spec.name_action == NameAction::Drop || selectors[*selector].names_fixed
             }
             Node::Subquery { input, spec, .. } => {

@@ -6,18 +6,22 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion_physical_plan::ExecutionPlan;
-use proto::{Fragment, RunFragment, Selection, Source};
+use proto::{Fragment, LabelsWanted, RunFragment, Selection, Source};
 
 use super::{Node, ScalarArgs, SelectorSpec};
 use crate::exec::{
     Absent, AtPlace, Binary, Combine, Final, FromScalar, Gather, HistogramCall, Info, InstantSelect, Leaf,
     Map, Nothing, Operator, OperatorExec, Partial, QueryContext, RangeSelect, Rank, Relabel, Remote, Repeat,
-    SeamSide, SeamWindows, Sort, SubqueryWindow, Union, Unique, series_schema, state_schema,
+    ScalarExpr, SeamSelection, SeamSide, SeamWindows, Sort, SubqueryWindow, Union, Unique, WindowSpec,
+    WindowStates, series_schema, state_schema, window_states_schema,
 };
 use crate::functions::Family;
 use model::TenantId;
 
 type Plan = Arc<dyn ExecutionPlan>;
+
+/// What the state of a window takes at most, as a rule: histograms of many buckets.
+const STATE_BYTES_MAX: usize = 1 << 14;
 
 /// Who does a part of a fragment.
 pub(crate) enum Work {
@@ -35,11 +39,15 @@ pub(crate) enum Work {
 }
 
 /// Who tells which part of a selector's windows; its selection is a `SeamSelection`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Seam {
     pub family: Family,
     /// In order of time.
     pub sides: Vec<SeamSide>,
+    /// Of those that lie here, in order of time.
+    pub selection: Arc<SeamSelection>,
+    /// Those that lie elsewhere, and what they are asked; in order of time.
+    pub elsewhere: Vec<(Arc<dyn RunFragment>, Fragment)>,
 }
 
 /// A part of a fragment, ready to run.
@@ -189,6 +197,33 @@ impl Builder<'_> {
         OperatorExec::with_schema(self.query, Arc::new(Union), children, schema, count)
     }
 
+    /// Windows from the states of several places.
+    fn seam(
+        &self,
+        seam: &Seam,
+        leaf: Leaf,
+        labels: LabelsWanted,
+        spec: WindowSpec,
+        params: Vec<ScalarExpr>,
+        scalars: Vec<Plan>,
+    ) -> Plan {
+        let steps = spec.grid.steps;
+        let names = seam.sides.iter().filter(|side| side.is_elsewhere).map(|side| &side.name);
+        let mut children: Vec<Plan> = Vec::new();
+        for ((run, fragment), name) in seam.elsewhere.iter().zip(names) {
+            let schema = window_states_schema;
+            let remote = Remote::new(Arc::clone(run), fragment.clone(), steps);
+            let child = OperatorExec::with_schema(self.query, Arc::new(remote), Vec::new(), schema(), 1);
+            let at = AtPlace { name: name.clone(), from: 0, steps, total: steps, states: true };
+            children.push(OperatorExec::with_schema(self.query, Arc::new(at), vec![child], schema(), 1));
+        }
+        let count = if children.is_empty() { leaf.partitions } else { 1 };
+        children.extend(scalars);
+        let (family, sides, selection) = (seam.family, seam.sides.clone(), Arc::clone(&seam.selection));
+        let operator = SeamWindows { leaf, selection, labels, sides, family, spec, params };
+        self.operator(operator, children, steps, count)
+    }
+
     fn build(&self, node: Node) -> Plan {
         match node {
             Node::Fragment { fragment, is_stitched, steps, .. } => {
@@ -233,12 +268,23 @@ impl Builder<'_> {
                 let leaf = self.leaf(selector, spec.grid.steps);
                 let (count, steps) = (leaf.partitions, spec.grid.steps);
                 let children = self.scalar_children(&mut params);
-                if let Some(Seam { family, sides }) = self.seams.get(selector).and_then(Option::as_ref) {
-                    let (family, sides) = (*family, sides.clone());
-                    let operator = SeamWindows { leaf, sides, family, spec, params: params.exprs };
-                    return self.operator(operator, children, steps, count);
+                if let Some(seam) = self.seams.get(selector).and_then(Option::as_ref) {
+                    let labels = self.selectors[selector].labels.clone();
+                    return self.seam(seam, leaf, labels, spec, params.exprs, children);
                 }
                 self.operator(RangeSelect { leaf, spec, params: params.exprs }, children, steps, count)
+            }
+            Node::WindowStates { selector, spec, family, part } => {
+                let leaf = self.leaf(selector, spec.grid.steps).for_states(STATE_BYTES_MAX);
+                let count = leaf.partitions;
+                let operator = WindowStates { leaf, part, family, spec };
+                OperatorExec::with_schema(
+                    self.query,
+                    Arc::new(operator),
+                    Vec::new(),
+                    window_states_schema(),
+                    count,
+                )
             }
             Node::Subquery { input, inner, spec, mut params } => {
                 let input = self.build(*input);

@@ -120,7 +120,7 @@ impl Planner<'_> {
         })
     }
 
-    /// A function over a range selector.
+    /// A function over a range selector; `pos` is that of its first argument, `call` its own.
     pub(super) fn range(
         &mut self,
         function: WindowFunction,
@@ -128,6 +128,7 @@ impl Planner<'_> {
         grid: Grid,
         params: ScalarArgs,
         pos: PosRange,
+        call: PosRange,
     ) -> Result<Node, QueryError> {
         let selector = &matrix.selector;
         let offset = self.duration_ms(&selector.offset, true)?;
@@ -151,7 +152,8 @@ impl Planner<'_> {
         let selector_number =
             self.add_selector(selector, first - range - before + 1, last + after, may_project);
         if let Some(added) = self.selectors.last_mut() {
-            added.window = Some(WindowRead { function, extended, steps: grid.steps });
+            let (count_times, is_plain) = (self.count_times, params.vectors.is_empty());
+            added.window = Some(WindowRead { function, extended, grid, count_times, pos: call, is_plain });
         }
         let count_times = self.count_times;
         let spec = WindowSpec {

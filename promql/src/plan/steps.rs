@@ -160,7 +160,7 @@ fn is_separable(node: &Node) -> bool {
         }
         // that it does nothing is told when there are several steps
         Node::Sort { .. } => false,
-        Node::Info(_) | Node::Fragment { .. } | Node::MergeStates { .. } => false,
+        Node::Info(_) | Node::Fragment { .. } | Node::MergeStates { .. } | Node::WindowStates { .. } => false,
     }
 }
 

@@ -4,23 +4,29 @@
 //! twice and none is missing.
 
 mod selection;
+mod states;
+mod told;
+mod wire;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use model::{SampleBatch, TimeRange};
-use proto::Selection;
+use proto::{LabelsWanted, Selection};
 
 pub(crate) use selection::SeamSelection;
+pub(crate) use states::WindowStates;
+pub(crate) use wire::{window_states_from_wire, window_states_schema};
 
 use super::batch::{BatchBuilder, SeriesBatch};
 use super::context::QueryContext;
-use super::leaf::Leaf;
+use super::leaf::{Leaf, selection_bytes};
 use super::operator::{BatchStream, Inputs, Operator, deferred};
 use super::scalar::{ScalarExpr, evaluate_all};
 use super::window_rows::{Row, RowStates, WindowRows, WindowSpec};
 use crate::engine::QueryError;
 use crate::functions::Family;
+use told::{AllTold, Told};
 
 /// A place and its part of the time.
 #[derive(Debug, Clone)]
@@ -29,13 +35,20 @@ pub(crate) struct SeamSide {
     pub name: String,
     /// What it tells of.
     pub part: TimeRange,
+    /// Whether it is another process, which tells states.
+    pub is_elsewhere: bool,
 }
 
-/// The operator.
+/// The operator. Its children are the sides that lie elsewhere, in order of time; then what the scalar arguments
+/// need.
 #[derive(Debug, Clone)]
 pub(crate) struct SeamWindows {
-    /// Reads a `SeamSelection` of the sides.
+    /// Reads `selection`; one partition when some sides lie elsewhere.
     pub leaf: Leaf,
+    /// Of the sides that lie here, in order of time.
+    pub selection: Arc<SeamSelection>,
+    /// Of the series.
+    pub labels: LabelsWanted,
     /// In order of time.
     pub sides: Vec<SeamSide>,
     pub family: Family,
@@ -60,11 +73,21 @@ impl Operator for SeamWindows {
 
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {
         deferred(async move {
-            let params = evaluate_all(&self.params, self.spec.grid, &inputs, 0).await?;
-            let leaf = self.leaf.clone();
+            let (mut told, mut found) = (Vec::new(), Vec::new());
+            for child in 0..self.sides.iter().filter(|side| side.is_elsewhere).count() {
+                told.push(Told::collect(&inputs, child, &self.labels, &mut found).await?);
+            }
+            let params = evaluate_all(&self.params, self.spec.grid, &inputs, told.len()).await?;
             let query = Arc::clone(&inputs.query);
+            let mut leaf = self.leaf.clone();
+            if !told.is_empty() {
+                let selection: Arc<dyn Selection> = Arc::new(self.selection.with(found));
+                query.keep(selection_bytes(&*selection))?;
+                leaf = leaf.of(selection);
+            }
+            let told: AllTold = Arc::from(told);
             Ok(leaf.stream(inputs, partition, move |leaf, range, samples| {
-                self.batch(&query, leaf, range, samples, &params)
+                self.batch(&query, leaf, range, samples, &told, &params)
             }))
         })
     }
@@ -77,17 +100,25 @@ impl SeamWindows {
         leaf: &Leaf,
         range: Range<usize>,
         samples: &SampleBatch,
+        told: &[Told],
         params: &[Vec<f64>],
     ) -> Result<SeriesBatch, QueryError> {
-        let (steps, width) = (self.spec.grid.steps, self.sides.len());
+        let steps = self.spec.grid.steps;
+        let width = self.sides.len() - told.len();
         let mut out = BatchBuilder::new(steps, range.len());
         let mut rows = WindowRows::new(&self.spec, query, params, true);
         let mut states: RowStates = vec![None; steps];
-        for (i, series) in range.enumerate() {
-            let labels = leaf.selection.series()[series].labels.as_bytes();
-            for (place, side) in self.sides.iter().enumerate() {
-                let row = Row::of(samples, i * width + place, labels);
-                rows.add_part(self.family, &row, side.part, &mut states)?;
+        for (i, number) in range.enumerate() {
+            let series = &leaf.selection.series()[number];
+            let labels = series.labels.as_bytes();
+            let (mut here, mut elsewhere) = (i * width..(i + 1) * width, told.iter());
+            for side in &self.sides {
+                if !side.is_elsewhere {
+                    let entry = here.next().unwrap_or_default();
+                    rows.add_part(self.family, &Row::of(samples, entry, labels), side.part, &mut states)?;
+                } else if let Some(told) = elsewhere.next() {
+                    told.join(self.family, series.id, &mut states)?;
+                }
             }
             rows.push_states(labels, &states, &mut out);
             states.fill(None);

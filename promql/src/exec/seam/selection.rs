@@ -24,6 +24,12 @@ pub(crate) struct SeamSelection {
     numbers: Vec<u32>,
 }
 
+impl std::fmt::Debug for SeamSelection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} series of {} places", self.series.len(), self.places.len())
+    }
+}
+
 impl SeamSelection {
     /// Of places that were asked for the same labels; `others` are series that further places told of.
     pub(crate) fn new(places: Vec<Arc<dyn Selection>>, others: Vec<SelectedSeries>) -> Self {
@@ -42,6 +48,11 @@ impl SeamSelection {
         }
         all.places = places;
         all
+    }
+
+    /// The same places, and series that others told of.
+    pub(crate) fn with(&self, others: Vec<SelectedSeries>) -> Self {
+        SeamSelection::new(self.places.clone(), others)
     }
 
     /// The number of a series, which is a new one where it was not known.

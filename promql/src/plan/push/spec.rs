@@ -84,6 +84,11 @@ impl<'a> Planner<'a> {
         grid: Grid,
         output: FragmentOutput,
     ) -> Result<Node, QueryError> {
+        if let FragmentOutput::WindowStates(part) = output {
+            self.push = None;
+            let node = self.vector(expr, grid)?;
+            return self.window_states(node, part);
+        }
         if output == FragmentOutput::AggregationStates {
             // a place that computed all of it would give rows
             self.push = self.push.map(|push| push.without(Rewrite::OnePlace));

@@ -9,12 +9,14 @@ use super::{FragmentSpec, PushDown, Rewrite};
 use crate::engine::QueryError;
 use crate::exec::Grid;
 use crate::functions::{Algebra, Family};
-use crate::plan::{Planner, SelectorSpec};
+use crate::plan::{Node, Planner, SelectorSpec};
 
 /// How far apart samples are thought to be, in milliseconds.
 const INTERVAL_MS: i64 = 15_000;
 /// From how many samples a step on states are less work than samples that are merged here first.
 const HERE_MIN: i64 = 64;
+/// From how many samples a step on states are fewer bytes than samples.
+const ELSEWHERE_MIN: i64 = 8;
 
 /// A place, and the part of the time it tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +41,11 @@ pub(crate) fn sides(
     }
     let spans: Vec<TimeRange> = shard.spans.iter().map(|span| span.holds).collect();
     let sides = cover(selector.range, &spans)?;
-    let is_here = |side: &Side| matches!(shard.spans[side.span].place, Place::Here(_));
-    let pays = push.states_from.map_or_else(
-        || pays(selector.range, window.steps),
-        |samples| samples_per_step(selector.range, window.steps) >= samples,
-    );
-    (sides.len() > 1 && sides.iter().all(is_here) && pays).then_some((family, sides))
+    let are_here = sides.iter().all(|side| matches!(shard.spans[side.span].place, Place::Here(_)));
+    let can_tell = are_here || window.is_plain;
+    let samples_min = push.states_from.unwrap_or(if are_here { HERE_MIN } else { ELSEWHERE_MIN });
+    let pays = samples_per_step(selector.range, window.grid.steps) >= samples_min;
+    (sides.len() > 1 && can_tell && pays).then_some((family, sides))
 }
 
 impl Planner<'_> {
@@ -66,17 +67,30 @@ impl Planner<'_> {
         }
         Ok(false)
     }
+
+    /// What another process is told of a call's windows.
+    pub(super) fn window_states(&mut self, node: Node, part: TimeRange) -> Result<Node, QueryError> {
+        let none = || QueryError::BadData("states are wanted of what is no function of windows".to_owned());
+        match node {
+            // both are about all of the series, which whoever asked knows
+            Node::Unique { input, .. } | Node::Absent { input, .. } => self.window_states(*input, part),
+            Node::Range { selector, spec, params } if params.vectors.is_empty() => {
+                let Algebra::Mergeable(family) = spec.function.algebra(spec.extended) else {
+                    return Err(none());
+                };
+                let read = self.selectors.get_mut(selector).ok_or_else(none)?;
+                read.range = read.range.intersect(&part);
+                Ok(Node::WindowStates { selector, spec, family, part })
+            }
+            _ => Err(none()),
+        }
+    }
 }
 
 /// How many samples of a series there are for every step.
 fn samples_per_step(range: TimeRange, steps: usize) -> i64 {
     let length = range.end.saturating_sub(range.start).max(0);
     length / INTERVAL_MS / i64::try_from(steps.max(1)).unwrap_or(i64::MAX)
-}
-
-/// Whether states are less work than samples.
-fn pays(range: TimeRange, steps: usize) -> bool {
-    samples_per_step(range, steps) >= HERE_MIN
 }
 
 /// The fewest of `spans` that hold all of `range`, with what each is asked for, in order of time. Where several hold
@@ -122,11 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn states_pay_where_many_samples_make_one() {
+    fn samples_are_counted_for_every_step() {
         let hours = |hours: i64| TimeRange::new(0, hours * 3_600_000);
-        assert!(pays(hours(24), 1));
-        assert!(pays(hours(7 * 24), 500));
-        assert!(!pays(hours(12), 360));
-        assert!(!pays(TimeRange::new(0, 300_000), 1));
+        assert_eq!(samples_per_step(hours(24), 1), 5_760);
+        assert_eq!(samples_per_step(hours(7 * 24), 500), 80);
+        assert_eq!(samples_per_step(hours(12), 360), 8);
+        assert_eq!(samples_per_step(TimeRange::new(10, 0), 0), 0);
     }
 }
