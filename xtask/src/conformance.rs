@@ -121,9 +121,11 @@ fn generated_queries(binary: &Path) -> Vec<(&'static str, Result<String>)> {
         options.today = Some(program("PROMETHEUS3", "prometheus3")?);
         differential::run(binary, &options)
     };
+    let delayed = format!("{FEATURES},promql-delayed-name-removal");
     vec![
-        ("generated queries, older Prometheus", run("PROMETHEUS2", "prometheus", "", 1500, false)),
-        ("generated queries, today's Prometheus", run("PROMETHEUS3", "prometheus3", FEATURES, 1000, false)),
-        ("generated queries, ours from blocks", run("PROMETHEUS3", "prometheus3", FEATURES, 500, true)),
+        ("generated queries, older Prometheus", run("PROMETHEUS2", "prometheus", "", 4000, false)),
+        ("generated queries, today's Prometheus", run("PROMETHEUS3", "prometheus3", FEATURES, 3000, false)),
+        ("generated queries, ours from blocks", run("PROMETHEUS3", "prometheus3", FEATURES, 2000, true)),
+        ("generated queries, names dropped late", run("PROMETHEUS3", "prometheus3", &delayed, 1000, false)),
     ]
 }

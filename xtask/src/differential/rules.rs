@@ -1,11 +1,15 @@
 //! Differences that are known, each with its reason.
 //!
-//! Most are what an older Prometheus (2.42) answers differently from today's. Two more have no rule because questions
+//! Most are what an older Prometheus (2.42) answers differently from today's. Where today's stands beside it, that is
+//! checked and the rule only names the reason; without, the words of the query have to do. Two more have no rule because questions
 //! and data keep clear of them: ranges were closed on the left before 3.0 (no sample, and no point of a subquery, lies
 //! where a range begins), and what 2.42 cannot parse is not asked, but for queries that are broken on purpose.
 
+use serde_json::Value;
+
 use super::judge::{Difference, Kind, Reply};
 use super::question::Question;
+use crate::compare;
 
 /// What is compared.
 #[derive(Clone, Copy)]
@@ -165,22 +169,26 @@ pub(super) const RULES: &[Rule] = &[
         explains: |case| case.query.contains('@') && case.query.contains(':') && case.kind == Kind::Data,
     },
     Rule {
-        name: "equality of sums",
-        reason: "2.42 adds the same series up in another order each time: what is equal may come out unequal",
-        holds: older,
-        explains: |case| {
-            case.asks(&["sum", "avg", "stddev", "stdvar"])
-                && ["==", "!=", ">", "<"].iter().any(|op| case.query.contains(op))
-                && case.kind == Kind::Data
-        },
-    },
-    Rule {
         name: "names after info",
         reason: "3.14 forgets in info that a name is to be dropped at the end; mended in later versions",
         holds: |setting| setting.modern && setting.delayed_names,
-        explains: |case| case.asks(&["info"]) && case.kind == Kind::Data,
+        explains: |case| {
+            let difference = || compare::difference(&unnamed(case.ours), &unnamed(case.theirs));
+            case.asks(&["info"]) && case.kind == Kind::Data && difference().is_none()
+        },
     },
 ];
+
+/// The answer without the names of metrics.
+fn unnamed(reply: &Reply) -> Value {
+    let mut body = reply.body.clone();
+    for series in body["data"]["result"].as_array_mut().into_iter().flatten() {
+        if let Some(labels) = series["metric"].as_object_mut() {
+            labels.remove("__name__");
+        }
+    }
+    body
+}
 
 /// The first rule that explains the difference.
 pub(super) fn explanation(
