@@ -3,7 +3,9 @@
 //! Two servers may add in another order, or round the last digit otherwise. What compares, counts or rounds such values
 //! makes much of it: `changes(avg_over_time(…))`, `% deriv(…)`, `topk` of equals. How much, the peer itself says: each
 //! part of the query that rounds is multiplied by something so near to 1 that only last digits change, another in
-//! each variant, step and part; each part whose order of series matters gets some of its series first.
+//! each variant, step and part (but equal parts alike); each part whose order of series matters gets some of its series first.
+
+use std::collections::HashMap;
 
 use promql::ast::{Aggregate, AggregateOp, Expr, ValueType};
 use promql::parse::{ParseOptions, parse};
@@ -22,11 +24,11 @@ const LEFTOVER: f64 = 1e-15;
 const LONGEST: usize = 20_000;
 
 /// A variant of the query; `None` when it does not parse, or has nothing to disturb. With `reorder`, series are
-/// put into another order too (`limit_ratio` has to be known).
+/// put into another order too.
 pub(super) fn disturbed(query: &str, reorder: bool, random: &mut Random) -> Option<String> {
     let mut expr = parse(query, &ParseOptions::all()).ok()?;
     let before = expr.to_string();
-    let mut variant = Variant { random, reorder };
+    let mut variant = Variant { random, reorder, waves: HashMap::new() };
     variant.visit(&mut expr);
     Some(expr.to_string()).filter(|after| *after != before)
 }
@@ -34,11 +36,14 @@ pub(super) fn disturbed(query: &str, reorder: bool, random: &mut Random) -> Opti
 struct Variant<'a> {
     random: &'a mut Random,
     reorder: bool,
+    /// Speed and phase by what was disturbed: equal parts stay equal.
+    waves: HashMap<String, [f64; 4]>,
 }
 
 impl Variant<'_> {
     /// Inner parts first.
     fn visit(&mut self, expr: &mut Expr) {
+        let written = expr.to_string();
         match expr {
             Expr::Subquery(subquery) => self.visit(&mut subquery.expr),
             Expr::Unary(unary) => self.visit(&mut unary.expr),
@@ -60,7 +65,7 @@ impl Variant<'_> {
             _ => {}
         }
         if let Some((factor, summand)) = rounding(expr) {
-            self.scale(expr, factor, summand);
+            self.scale(expr, &written, factor, summand);
         }
     }
 
@@ -68,20 +73,23 @@ impl Variant<'_> {
     fn inputs(&mut self, aggregate: &mut Aggregate) {
         let is_variance = matches!(aggregate.op, AggregateOp::Stddev | AggregateOp::Stdvar);
         if is_variance && matches!(aggregate.expr.unparen(), Expr::VectorSelector(_)) {
-            self.scale(&mut aggregate.expr, DIGIT, 0.0);
+            let written = aggregate.expr.to_string();
+            self.scale(&mut aggregate.expr, &written, DIGIT, 0.0);
         }
         self.shuffle(&mut aggregate.expr);
     }
 
     /// `expr * (1 ± factor) ± summand`, both changing with time.
-    fn scale(&mut self, expr: &mut Expr, factor: f64, summand: f64) {
-        let mut wave = |size: f64| {
-            let (speed, phase) = (self.random.unit() + 0.1, self.random.unit() * 7.0);
+    fn scale(&mut self, expr: &mut Expr, written: &str, factor: f64, summand: f64) {
+        let random = &mut *self.random;
+        let waves = self.waves.entry(written.to_owned());
+        let waves = *waves.or_insert_with(|| std::array::from_fn(|_| random.unit() * 7.0 + 0.1));
+        let wave = |size: f64, speed: f64, phase: f64| {
             format!("{size:e} * scalar(sin(vector((time() % 86400) * {speed} + {phase})))")
         };
-        let mut text = format!("(({expr}) * (1 + {})", wave(factor));
+        let mut text = format!("(({expr}) * (1 + {})", wave(factor, waves[0], waves[1]));
         if summand > 0.0 {
-            text += &format!(" + {}", wave(summand));
+            text += &format!(" + {}", wave(summand, waves[2], waves[3]));
         }
         text.push(')');
         replace(expr, &text);
@@ -158,6 +166,13 @@ mod tests {
         parse(&text, &ParseOptions::all()).expect("is a query");
         assert_eq!(variant("max(x) by (job)", false), None);
         assert_eq!(variant("rate(", false), None);
+    }
+
+    #[test]
+    fn equal_parts_stay_equal() {
+        let text = variant("sum(x) == sum(x)", false).expect("has parts that round");
+        let (left, right) = text.split_once(" == ").expect("two sides");
+        assert_eq!(left, right);
     }
 
     #[test]

@@ -196,13 +196,15 @@ fn verdict(
     let setting =
         rules::Setting { modern: dialect.modern, delayed_names: options.has("promql-delayed-name-removal") };
     let rule = rules::explanation(setting, question, (a, b), found).map(|rule| rule.name);
+    // blocks have their series in an order of their own; limit_ratio puts the peer's into others
+    let reorder = options.flush && dialect.experimental;
     if let Some(today) = &asked.today {
         let (path, form) = question.request();
         let c = today.ask(path, &form);
         return match judge(question, a, &c, true) {
             None => Verdict::Explained(rule.unwrap_or(NO_RULE)),
             Some(_) if is_beyond_limits(&c) => Verdict::BeyondLimits,
-            Some(_) if leaves_open(question, a, &c, today, todays_dialect(dialect)) => {
+            Some(_) if leaves_open(question, a, &c, today, todays_dialect(dialect), reorder) => {
                 Verdict::Explained(rule.unwrap_or(NO_RULE))
             }
             Some(other) => Verdict::Unexplained(format!(
@@ -213,7 +215,7 @@ fn verdict(
             )),
         };
     }
-    if leaves_open(question, a, b, &asked.theirs, dialect) {
+    if leaves_open(question, a, b, &asked.theirs, dialect, reorder) {
         return Verdict::Varies;
     }
     rule.map_or_else(|| Verdict::Unexplained(String::new()), Verdict::Explained)

@@ -25,28 +25,29 @@ const MOST: usize = 60;
 /// Variants of a question that are asked.
 const VARIANTS: usize = 40;
 
-/// Whether what the peer says leaves ours open. `first` is the answer that ours differs from.
+/// Whether what the peer says leaves ours open. `first` is the answer that ours differs from. With `reorder`, our
+/// series may come in another order than the peer's.
 pub(super) fn leaves_open(
     question: &Question,
     ours: &Reply,
     first: &Reply,
     peer: &Client,
     dialect: Dialect,
+    reorder: bool,
 ) -> bool {
     again(question, ours, first, peer, dialect.modern)
         || duplicates::are_alike(question, ours, first, peer)
         || (!dialect.modern || annotations_between(ours, &[first]))
-            && otherwise(question, ours, first, peer, dialect)
+            && otherwise(question, ours, first, peer, reorder)
 }
 
 /// Ours is one of the answers to the question with last digits and orders disturbed, or lies between them.
-fn otherwise(question: &Question, ours: &Reply, first: &Reply, peer: &Client, dialect: Dialect) -> bool {
+fn otherwise(question: &Question, ours: &Reply, first: &Reply, peer: &Client, reorder: bool) -> bool {
     let mut random = Random::new(1, 0);
     let mut answers: Vec<Reply> = Vec::new();
     for asked in 1..=VARIANTS {
         // places in the text, which annotations name, are others
-        let Some(query) = disturbed(&question.query, dialect.experimental && asked % 2 == 0, &mut random)
-        else {
+        let Some(query) = disturbed(&question.query, reorder && asked % 2 == 0, &mut random) else {
             continue;
         };
         let variant = Question { query, ..question.clone() };
