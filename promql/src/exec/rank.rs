@@ -280,8 +280,8 @@ impl Rank {
                             continue;
                         }
                         chosen.push((if slot.is_some() { 0.0 } else { *v }, at));
-                        if steps == 1 {
-                            // the order of an instant's answer is that of Prometheus's heap, histograms taken as 0
+                        if step == 0 {
+                            // series come in the order of Prometheus's first heap, histograms taken as 0
                             sift_up(&mut chosen, |a, b| a.is_nan() || a < b);
                         }
                     }

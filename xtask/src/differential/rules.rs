@@ -173,8 +173,19 @@ pub(super) const RULES: &[Rule] = &[
         reason: "3.14 forgets in info that a name is to be dropped at the end; mended in later versions",
         holds: |setting| setting.modern && setting.delayed_names,
         explains: |case| {
-            let difference = || compare::difference(&unnamed(case.ours), &unnamed(case.theirs));
-            case.asks(&["info"]) && case.kind == Kind::Data && difference().is_none()
+            let theirs = unnamed(case.theirs);
+            let is_same = || compare::difference(&unnamed(case.ours), &theirs).is_none();
+            // without names, several of theirs may be the same
+            let has_equals = || {
+                let all: Vec<&Value> = theirs["data"]["result"].as_array().into_iter().flatten().collect();
+                (1..all.len()).any(|i| all[..i].iter().any(|other| other["metric"] == all[i]["metric"]))
+            };
+            case.asks(&["info"])
+                && match case.kind {
+                    Kind::Data => is_same(),
+                    Kind::Status => error(case.ours).contains("same labelset") && has_equals(),
+                    _ => false,
+                }
         },
     },
 ];

@@ -1,6 +1,7 @@
 //! The state of `deriv` and `predict_linear`: the sums of a least-squares line.
 //!
 //! Times count in milliseconds from the run's first sample and are exact; sums of values have twice the precision.
+//! Values are made smaller by a power of two, which is exact, so that products with times stay in range.
 //! Of infinite values only their times are kept: they decide which of the line's parts are infinite or NaN.
 
 use super::floats::FloatState;
@@ -10,9 +11,13 @@ use crate::functions::window::regression::LineSums;
 /// First and last time of infinite values of one sign.
 type Times = Option<(i64, i64)>;
 
+/// What values are multiplied by: 2^-80.
+const SCALE: f64 = 1.0 / (1u128 << 80) as f64;
+
 /// The sums of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Trend {
+    /// Of scaled values.
     sums: LineSums,
     first_t: i64,
     first: f64,
@@ -36,7 +41,7 @@ impl Trend {
         for (t, v) in ts.iter().zip(vs) {
             trend.is_constant &= *v == first;
             let finite = if v.is_finite() { *v } else { 0.0 };
-            trend.sums.push(t - first_t, finite);
+            trend.sums.push(t - first_t, finite * SCALE);
             if v.is_nan() {
                 trend.has_nan = true;
             } else if v.is_infinite() {
@@ -64,7 +69,10 @@ impl Trend {
         Some(match &self.infinite {
             _ if self.has_nan => (f64::NAN, f64::NAN),
             Some(times) => self.infinite_line(times, at),
-            None => self.sums.line(self.first_t - at),
+            None => {
+                let (slope, value) = self.sums.line(self.first_t - at);
+                (slope / SCALE, value / SCALE)
+            }
         })
     }
 
@@ -144,5 +152,26 @@ impl FloatState for Trend {
             infinite = Some(both);
         }
         Ok(Trend { sums, first_t, first, is_constant: flags & 1 != 0, has_nan: flags & 2 != 0, infinite })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::regression;
+    use super::*;
+
+    #[test]
+    fn lines_of_very_large_values_stay_in_range_however_they_are_cut() {
+        let ts: Vec<i64> = (0..240).map(|i| 1_700_000_000_000 + i * 15_000).collect();
+        let vs: Vec<f64> = ts.iter().map(|t| if t % 7 == 0 { 1e300 } else { 3.0 }).collect();
+        let expected = regression::line(&ts, &vs, ts[0]);
+        assert!(expected.0.is_finite() && expected.0 != 0.0);
+        for cut in [1, 100, 239] {
+            let mut trend = Trend::of(&ts[..cut], &vs[..cut]).unwrap();
+            trend.merge(&Trend::of(&ts[cut..], &vs[cut..]).unwrap());
+            let (slope, value) = trend.line(ts[0]).unwrap();
+            assert!((slope / expected.0 - 1.0).abs() < 1e-9, "{slope} {}", expected.0);
+            assert!((value / expected.1 - 1.0).abs() < 1e-9, "{value} {}", expected.1);
+        }
     }
 }
