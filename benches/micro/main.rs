@@ -10,6 +10,7 @@ mod json;
 mod parse;
 mod promql;
 mod receive;
+mod seams;
 mod wal;
 
 use criterion::Criterion;
@@ -32,5 +33,6 @@ fn main() {
     head::benches(&mut criterion);
     dashboard::benches(&mut criterion);
     flight::benches(&mut criterion);
+    seams::benches(&mut criterion);
     criterion.final_summary();
 }

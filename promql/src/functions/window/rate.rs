@@ -382,38 +382,13 @@ fn histogram_increase(
             return None;
         }
     }
-    let mut result = histogram::copy_to_schema(last, schema);
-    let merged = histogram::sub(&mut result, previous);
-    let mut reconcile = |merged: Result<histogram::Merge, Incompatible>, operation: &str| match merged {
-        Ok(merge) => {
-            if merge.reconciled {
-                notes.reconciled(operation);
-            }
-            true
-        }
-        Err(Incompatible) => {
-            notes.noted.truncate(noted);
-            notes.mixed_schemas();
-            false
-        }
-    };
-    if !reconcile(merged, "subtraction") {
-        return None;
-    }
+    let before = |i: usize| if i == 1 { previous } else { &*points[i - 1].h };
+    let lost = (1..points.len()).filter(|_| is_counter).map(|i| (i, before(i)));
+    let lost = lost.filter(|(i, before)| reset_at(*i, before)).map(|(_, before)| before);
+    let mut result = increase_of(last, previous, schema, lost, notes, noted)?;
     if is_counter {
-        let mut overlapped = false;
-        for i in 1..points.len() {
-            if use_starts
-                && !overlapped
-                && starts_overlap(points[i - 1].start_t, points[i - 1].t, points[i].start_t)
-            {
-                overlapped = true;
-            }
-            if reset_at(i, previous) && !reconcile(histogram::add(&mut result, previous), "addition") {
-                return None;
-            }
-            previous = &points[i].h;
-        }
+        let overlaps = |i: usize| starts_overlap(points[i - 1].start_t, points[i - 1].t, points[i].start_t);
+        let overlapped = use_starts && (1..points.len()).any(overlaps);
         if overlapped {
             notes.noted.push(Annotation::start_time_overlap(notes.metric, notes.pos));
         }
@@ -422,6 +397,37 @@ fn histogram_increase(
     }
     result.counter_reset_hint = CounterResetHint::Gauge;
     histogram::compact(&mut result);
+    Some(result)
+}
+
+/// `last` less `first`, and what was `lost` at resets, at the resolution of `schema`. When they do not go together,
+/// that is all that is noted, apart from the first `noted` notes.
+pub(super) fn increase_of<'h>(
+    last: &FloatHistogram,
+    first: &FloatHistogram,
+    schema: i32,
+    lost: impl Iterator<Item = &'h FloatHistogram>,
+    notes: &mut Notes<'_>,
+    noted: usize,
+) -> Option<FloatHistogram> {
+    let mut settle = |merged: Result<histogram::Merge, Incompatible>, operation: &str| match merged {
+        Ok(merge) => {
+            if merge.reconciled {
+                notes.reconciled(operation);
+            }
+            Some(())
+        }
+        Err(Incompatible) => {
+            notes.noted.truncate(noted);
+            notes.mixed_schemas();
+            None
+        }
+    };
+    let mut result = histogram::copy_to_schema(last, schema);
+    settle(histogram::sub(&mut result, first), "subtraction")?;
+    for lost in lost {
+        settle(histogram::add(&mut result, lost), "addition")?;
+    }
     Some(result)
 }
 

@@ -14,9 +14,9 @@ use model::{CounterResetHint, FloatHistogram, HistogramPoint};
 use super::wire::{Reader, StateError, Writer};
 use super::{Edges, Run};
 use crate::annotations::Annotation;
-use crate::functions::window::rate::{HistogramEnds, grown, is_start_reset, starts_overlap};
+use crate::functions::window::rate::{HistogramEnds, grown, increase_of, is_start_reset, starts_overlap};
 use crate::functions::window::{Notes, WindowValue};
-use crate::histogram::{self, Incompatible};
+use crate::histogram;
 
 /// Most lost histograms that are kept one by one.
 const LOST_MAX: usize = 16;
@@ -220,30 +220,10 @@ impl HistogramCounter {
             return None;
         }
         let schema = last.schema.min(previous.schema).min(self.middle.schema);
-        let mut result = histogram::copy_to_schema(last, schema);
-        let mut settle = |merged: Result<histogram::Merge, Incompatible>, operation: &str| match merged {
-            Ok(merge) => {
-                if merge.reconciled {
-                    notes.reconciled(operation);
-                }
-                true
-            }
-            Err(Incompatible) => {
-                notes.noted.truncate(noted);
-                notes.mixed_schemas();
-                false
-            }
-        };
-        if !settle(histogram::sub(&mut result, previous), "subtraction") {
-            return None;
-        }
         let is_always_reset = self.second.as_ref().is_some_and(|s| s.reset == SecondReset::Always);
         let nothing = empty.as_ref().filter(|_| is_always_reset);
-        for lost in nothing.into_iter().chain(self.lost.iter().map(|lost| &**lost)) {
-            if !settle(histogram::add(&mut result, lost), "addition") {
-                return None;
-            }
-        }
+        let lost = nothing.into_iter().chain(self.lost.iter().map(|lost| &**lost));
+        let mut result = increase_of(last, previous, schema, lost, notes, noted)?;
         if self.overlaps {
             notes.noted.push(Annotation::start_time_overlap(notes.metric, notes.pos));
         }

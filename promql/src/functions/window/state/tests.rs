@@ -1,14 +1,16 @@
-//! States against `evaluate`: any split, any grouping, any bytes.
+//! States against `evaluate`: any split, any grouping.
 
-use std::sync::Arc;
+mod samples;
+mod wire;
 
-use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Span};
+use model::{CounterResetHint, Span};
 use proptest::prelude::*;
 
 use super::*;
 use crate::annotations::Annotations;
 use crate::ast::PosRange;
 use crate::functions::window::{Window, evaluate};
+use samples::{Layouts, Samples, build, samples};
 
 const MERGEABLE: [WindowFunction; 24] = [
     WindowFunction::Rate,
@@ -36,40 +38,6 @@ const MERGEABLE: [WindowFunction; 24] = [
     WindowFunction::TsOfMax,
     WindowFunction::TsOfMin,
 ];
-
-/// A series on its way into a test.
-#[derive(Debug, Clone, Default)]
-struct Samples {
-    ts: Vec<i64>,
-    vs: Vec<f64>,
-    starts: Vec<i64>,
-    histograms: Vec<HistogramPoint>,
-    uses_starts: bool,
-}
-
-impl Samples {
-    fn run(&self) -> Run<'_> {
-        Run {
-            ts: &self.ts,
-            vs: &self.vs,
-            float_starts: self.uses_starts.then_some(&self.starts[..]),
-            histograms: &self.histograms,
-            histogram_starts: self.uses_starts,
-        }
-    }
-
-    fn end(&self) -> i64 {
-        let float = self.ts.last().copied().unwrap_or(0);
-        float.max(self.histograms.last().map_or(0, |p| p.t))
-    }
-
-    /// Those up to `to`, after `from`.
-    fn between(&self, from: i64, to: i64) -> Run<'_> {
-        let float = |t: i64| self.ts.partition_point(|at| *at <= t);
-        let histogram = |t: i64| self.histograms.partition_point(|p| p.t <= t);
-        self.run().part(float(from)..float(to), histogram(from)..histogram(to))
-    }
-}
 
 fn algebra(function: WindowFunction) -> Family {
     match function.algebra(Extended::No) {
@@ -214,202 +182,6 @@ fn check(
     Ok(())
 }
 
-fn value() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        12 => (0u32..1000).prop_map(f64::from),
-        6 => -1e3..1e3f64,
-        2 => 1e9..1.0001e9f64,
-        1 => Just(0.0),
-        1 => Just(-0.0),
-        1 => Just(f64::NAN),
-        1 => Just(f64::INFINITY),
-        1 => Just(f64::NEG_INFINITY),
-    ]
-}
-
-fn hint() -> impl Strategy<Value = CounterResetHint> {
-    prop_oneof![
-        8 => Just(CounterResetHint::Unknown),
-        3 => Just(CounterResetHint::NotReset),
-        1 => Just(CounterResetHint::Reset),
-        1 => Just(CounterResetHint::Gauge),
-    ]
-}
-
-/// What histograms of one series have in common.
-#[derive(Debug, Clone, Copy)]
-enum Layouts {
-    /// One resolution, any zero threshold.
-    OneSchema(i32),
-    /// Any resolution; thresholds that are bounds in all of them.
-    Schemas,
-    /// Custom buckets, three sets of bounds.
-    Custom,
-    /// Exponential and custom ones.
-    Any,
-}
-
-fn exponential(schema: i32, threshold: f64, zero: f64, counts: &[(i32, u32)]) -> FloatHistogram {
-    // buckets lie around 2^-112, where thresholds are
-    let mut side: std::collections::BTreeMap<i32, f64> = std::collections::BTreeMap::new();
-    for (place, count) in counts {
-        let (exponent, part) = (place / 8 - 118, place % 8);
-        let index = if schema >= 0 {
-            (exponent << schema) + (part >> (3 - schema.min(3)))
-        } else {
-            exponent >> -schema
-        };
-        let step = f64::from(1 - schema).exp2() / 2.0;
-        let lower = (f64::from(index - 1) * step).exp2();
-        if lower >= threshold {
-            *side.entry(index).or_default() += f64::from(*count);
-        }
-    }
-    let mut spans: Vec<Span> = Vec::new();
-    let mut next = 0;
-    for index in side.keys() {
-        spans.push(Span { offset: index - next, length: 1 });
-        next = index + 1;
-    }
-    let zero = if threshold > 0.0 { zero } else { 0.0 };
-    let total = side.values().sum::<f64>() + zero;
-    FloatHistogram {
-        counter_reset_hint: CounterResetHint::Unknown,
-        schema,
-        zero_threshold: threshold,
-        zero_count: zero,
-        count: total,
-        sum: total * 0.37,
-        positive_spans: spans.clone(),
-        negative_spans: spans,
-        positive_buckets: side.values().copied().collect(),
-        negative_buckets: side.values().copied().collect(),
-        custom_values: Arc::from([]),
-    }
-}
-
-fn custom(bounds: usize, counts: &[(i32, u32)]) -> FloatHistogram {
-    let bounds: &[f64] = [&[1.0, 2.0, 5.0][..], &[1.0, 3.0, 5.0, 7.5], &[2.0, 5.0]][bounds % 3];
-    let mut buckets = vec![0.0; bounds.len() + 1];
-    for (place, count) in counts {
-        let at = *place as usize % buckets.len();
-        buckets[at] += f64::from(*count);
-    }
-    let total: f64 = buckets.iter().sum();
-    FloatHistogram {
-        schema: CUSTOM_BUCKETS_SCHEMA,
-        zero_threshold: 0.0,
-        zero_count: 0.0,
-        count: total,
-        sum: total * 1.7,
-        positive_spans: vec![Span { offset: 0, length: buckets.len() as u32 }],
-        negative_spans: Vec::new(),
-        positive_buckets: buckets,
-        negative_buckets: Vec::new(),
-        custom_values: Arc::from(bounds),
-        ..exponential(0, 0.0, 0.0, &[])
-    }
-}
-
-/// One sample's ingredients: gap, float or histogram, value, growth of buckets, choices.
-type Ingredient = (i64, u8, f64, Vec<(i32, u32)>, (u8, u8, u8), CounterResetHint);
-
-fn ingredient() -> impl Strategy<Value = Ingredient> {
-    (
-        1i64..60,
-        0u8..100,
-        value(),
-        proptest::collection::vec((0i32..200, 0u32..9), 0..4),
-        (any::<u8>(), any::<u8>(), any::<u8>()),
-        hint(),
-    )
-}
-
-fn layouts() -> impl Strategy<Value = Layouts> {
-    prop_oneof![
-        3 => (-2i32..4).prop_map(Layouts::OneSchema),
-        3 => Just(Layouts::Schemas),
-        2 => Just(Layouts::Custom),
-        1 => Just(Layouts::Any),
-    ]
-}
-
-fn histogram(layouts: Layouts, grown: &[(i32, u32)], choices: (u8, u8, u8)) -> FloatHistogram {
-    let zero = f64::from(grown.iter().map(|(_, count)| count).sum::<u32>());
-    // 2^-112 and 2^-96 are bounds at any resolution
-    let thresholds = [0.0, f64::from(-128).exp2(), f64::from(-112).exp2(), f64::from(-96).exp2()];
-    let odd = [0.0, 1.3e-34, 2.7e-34, f64::from(-110).exp2()];
-    let (schema, threshold) = ((choices.0 / 8) % 6, usize::from(choices.1 / 64));
-    // most keep the layout of those before
-    let (schema, threshold) = if choices.2 < 150 { (1, 1) } else { (schema, threshold) };
-    match layouts {
-        Layouts::OneSchema(schema) => exponential(schema, odd[threshold], zero, grown),
-        Layouts::Schemas => exponential(i32::from(schema) - 2, thresholds[threshold], zero, grown),
-        Layouts::Custom => custom(usize::from(schema), grown),
-        Layouts::Any if choices.2 > 230 => custom(0, grown),
-        Layouts::Any => exponential(i32::from(schema) - 2, thresholds[threshold], zero, grown),
-    }
-}
-
-/// `mix` of 0: floats, 1: histograms, 2: mostly histograms, 3: either.
-fn build(
-    ingredients: Vec<Ingredient>,
-    layouts: Layouts,
-    mix: u8,
-    uses_starts: bool,
-    is_rising: bool,
-) -> Samples {
-    let mut samples = Samples { uses_starts, ..Samples::default() };
-    let mut t = 1000;
-    let mut grown: Vec<(i32, u32)> = Vec::new();
-    let mut level = 0.0;
-    for (gap, kind, value, growth, choices, hint) in ingredients {
-        let before = t;
-        t += gap;
-        let start = match choices.0 % 6 {
-            0 => 0,
-            1 => before,
-            2 => before + gap / 2,
-            3 => before - 1,
-            _ => 990,
-        };
-        let is_float = match mix {
-            0 => true,
-            1 => false,
-            2 => kind < 5,
-            _ => kind < 50,
-        };
-        if is_float {
-            // a reset now and then
-            level = if kind % 16 == 0 { value.abs() } else { level + value.abs() };
-            samples.ts.push(t);
-            samples.vs.push(if is_rising && level.is_finite() { level } else { value });
-            samples.starts.push(start);
-            continue;
-        }
-        if kind % 8 == 0 {
-            grown.clear();
-        }
-        grown.extend(growth);
-        let mut h = histogram(layouts, &grown, choices);
-        h.counter_reset_hint = hint;
-        samples.histograms.push(HistogramPoint { t, h: Arc::new(h), start_t: start });
-    }
-    samples
-}
-
-prop_compose! {
-    fn samples()(
-        ingredients in proptest::collection::vec(ingredient(), 1..40),
-        layouts in layouts(),
-        mix in 0u8..4,
-        uses_starts in any::<bool>(),
-        is_rising in any::<bool>(),
-    ) -> Samples {
-        build(ingredients, layouts, mix, uses_starts, is_rising)
-    }
-}
-
 /// Cuts the samples into runs and merges neighbours in the order that `choices` tell.
 fn in_pieces(family: Family, samples: &Samples, cuts: &[i64], choices: &[u16]) -> Option<WindowState> {
     let mut times: Vec<i64> = cuts.iter().map(|cut| 1000 + cut % (samples.end() - 998)).collect();
@@ -440,12 +212,6 @@ fn edges(samples: &Samples, before: i64, after: i64, late: i64) -> Edges {
         eval_t: samples.end() + late,
         params: [60.0, 0.0],
     }
-}
-
-fn encoded(state: &WindowState) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    state.encode(&mut bytes);
-    bytes
 }
 
 proptest! {
@@ -530,58 +296,6 @@ proptest! {
             }
         }
     }
-
-    #[test]
-    fn what_is_written_is_read_and_goes_on_as_before(
-        samples in samples(),
-        cut in 0i64..100_000,
-    ) {
-        let edges = edges(&samples, 20, 20, 0);
-        let cut = 1000 + cut % (samples.end() - 998);
-        for function in MERGEABLE {
-            let family = algebra(function);
-            let (a, b) = (samples.between(i64::MIN, cut), samples.between(cut, i64::MAX));
-            let sent = |run: &Run<'_>| {
-                WindowState::of(family, run).map(|state| {
-                    let mut bytes = encoded(&state);
-                    let length = bytes.len();
-                    bytes.extend_from_slice(b"next");
-                    let mut rest = &bytes[..];
-                    let read = WindowState::decode(family, &mut rest).unwrap();
-                    assert_eq!(rest, b"next");
-                    assert_eq!(encoded(&read), bytes[..length]);
-                    for short in 0..length {
-                        assert!(WindowState::decode(family, &mut &bytes[..short]).is_err());
-                    }
-                    read
-                })
-            };
-            let state = WindowState::merge_any(sent(&a), sent(&b));
-            check(function, &samples.run(), &edges, state.as_ref())?;
-        }
-    }
-
-    #[test]
-    fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        fuzz_window_state(&bytes);
-    }
-
-    #[test]
-    fn damaged_states_are_read_without_harm(
-        samples in samples(),
-        family in 0usize..24,
-        damage in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..6),
-    ) {
-        let state = WindowState::of(algebra(MERGEABLE[family]), &samples.run()).unwrap();
-        let mut bytes = encoded(&state);
-        for (at, with) in damage {
-            let at = usize::from(at) % bytes.len();
-            bytes[at] = with;
-        }
-        fuzz_window_state(&bytes);
-        bytes.extend_from_slice(&bytes.clone());
-        fuzz_window_state(&bytes);
-    }
 }
 
 #[test]
@@ -623,19 +337,4 @@ fn functions_without_states_say_so() {
         assert_eq!(function.algebra(Extended::Anchored), Algebra::Raw);
         assert_eq!(function.algebra(Extended::Smoothed), Algebra::Raw);
     }
-}
-
-#[test]
-fn small_states_are_small_on_the_wire() {
-    let samples = Samples {
-        ts: (0..20).map(|i| 1_700_000_000_000 + 15_000 * i).collect(),
-        vs: (0..20).map(|i| f64::from(i) * 3.0).collect(),
-        ..Samples::default()
-    };
-    let size = |function: WindowFunction| {
-        encoded(&WindowState::of(algebra(function), &samples.run()).unwrap()).len()
-    };
-    assert!(size(WindowFunction::Count) <= 2);
-    assert!(size(WindowFunction::Sum) <= 8);
-    assert!(size(WindowFunction::Rate) <= 20);
 }
