@@ -63,8 +63,9 @@ pub(super) fn are_alike(question: &Question, ours: &Reply, theirs: &Reply, peer:
     let wanted: Option<Vec<_>> = mine.pair.iter().map(|series| labels(series)).collect();
     let Some(wanted) = wanted else { return false };
     operands.into_iter().any(|operand| {
-        let there = series_of(question, &operand, peer);
-        wanted.iter().all(|series| there.contains(series))
+        // what has duplicates only once names are dropped cannot be asked alone
+        series_of(question, &operand, peer)
+            .is_none_or(|there| wanted.iter().all(|series| there.contains(series)))
     })
 }
 
@@ -91,14 +92,22 @@ fn gather(expr: &Expr, side: &str, operands: &mut Vec<String>) {
     }
 }
 
-/// The series of an operand, at the question's times and, as it may stand in a subquery, at all others.
-fn series_of(question: &Question, operand: &str, peer: &Client) -> BTreeSet<BTreeSet<(String, String)>> {
+/// The series of an operand, at the question's times and, as it may stand in a subquery, at all others; `None` when
+/// some of them differ in their names alone, which are dropped at the end.
+fn series_of(
+    question: &Question,
+    operand: &str,
+    peer: &Client,
+) -> Option<BTreeSet<BTreeSet<(String, String)>>> {
     let always = When::Range { start: (START - 3600) * 1000, end: (END + 3600) * 1000, step: 15 };
     let mut all = BTreeSet::new();
     // of equals any are chosen, each time
     for when in [question.when, question.when, question.when, always, always] {
         let (path, form) = Question { query: operand.to_owned(), when, broken: false }.request();
         let reply = peer.ask(path, &form);
+        if reply.body["error"].as_str().is_some_and(|error| error.ends_with("with the same labelset")) {
+            return None;
+        }
         for series in reply.body["data"]["result"].as_array().into_iter().flatten() {
             let pairs = series["metric"].as_object().into_iter().flatten();
             let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
@@ -107,7 +116,7 @@ fn series_of(question: &Question, operand: &str, peer: &Client) -> BTreeSet<BTre
             );
         }
     }
-    all
+    Some(all)
 }
 
 #[cfg(test)]
