@@ -14,23 +14,37 @@ pub(crate) fn add(value: f64, sum: &mut f64, compensation: &mut f64) {
     *sum = total;
 }
 
-/// Adds each value to its sum, as `add` does. False, and nothing is done, when a value or a sum is NaN: what is
-/// absent is.
-pub(crate) fn add_all(values: &[f64], sums: &mut [f64], compensations: &mut [f64]) -> bool {
+/// Adds each value to its sum, as `add` does. `absent` are the bits of values that are none, and of sums that have
+/// none yet, whose compensation is 0.
+pub(crate) fn add_all(values: &[f64], sums: &mut [f64], compensations: &mut [f64], absent: u64) {
     let is_any_nan =
         sums.iter().zip(values).fold(false, |any, (sum, value)| any | (sum.is_nan() | value.is_nan()));
-    if is_any_nan {
-        return false;
+    let all = values.iter().zip(sums).zip(compensations);
+    if !is_any_nan {
+        for ((value, sum), compensation) in all {
+            (*sum, *compensation) = added(*value, *sum, *compensation);
+        }
+        return;
     }
-    for ((value, sum), compensation) in values.iter().zip(sums).zip(compensations) {
-        let total = *sum + *value;
-        let is_sum_larger = sum.abs() >= value.abs();
-        let (large, small) = if is_sum_larger { (*sum, *value) } else { (*value, *sum) };
-        let next = *compensation + ((large - total) + small);
-        *compensation = if total.abs() == f64::INFINITY { 0.0 } else { next };
-        *sum = total;
+    for ((value, sum), compensation) in all {
+        // computed for all and then chosen, so that many can be done at a time
+        let (total, next) = added(*value, *sum, *compensation);
+        let is_none = value.to_bits() == absent;
+        let is_first = sum.to_bits() == absent;
+        *compensation = if is_none | is_first { *compensation } else { next };
+        let total = if is_first { *value } else { total };
+        *sum = if is_none { *sum } else { total };
     }
-    true
+}
+
+/// As `add`, without a branch.
+#[inline(always)]
+fn added(value: f64, sum: f64, compensation: f64) -> (f64, f64) {
+    let total = sum + value;
+    let is_sum_larger = sum.abs() >= value.abs();
+    let (large, small) = if is_sum_larger { (sum, value) } else { (value, sum) };
+    let next = compensation + ((large - total) + small);
+    (total, if total.abs() == f64::INFINITY { 0.0 } else { next })
 }
 
 /// The sum of two floats and its rounding error.
@@ -136,19 +150,22 @@ mod tests {
     proptest! {
         #[test]
         fn many_are_added_as_one_by_one(rows in proptest::collection::vec(proptest::collection::vec(value(), 5), 1..9)) {
-            let (mut sums, mut compensations) = ([0.0; 5], [0.0; 5]);
-            let (mut expected, mut expected_compensations) = ([0.0; 5], [0.0; 5]);
+            let absent = f64::from_bits(ABSENT);
+            let (mut sums, mut compensations) = ([absent; 5], [0.0; 5]);
+            let (mut expected, mut expected_compensations) = ([absent; 5], [0.0; 5]);
             for row in &rows {
-                let before = (sums, compensations);
-                if !add_all(row, &mut sums, &mut compensations) {
-                    prop_assert!(row.iter().chain(&before.0).any(|v| v.is_nan()));
-                    prop_assert_eq!(before.0.map(f64::to_bits), sums.map(f64::to_bits));
-                    prop_assert_eq!(before.1.map(f64::to_bits), compensations.map(f64::to_bits));
-                    continue;
-                }
+                add_all(row, &mut sums, &mut compensations, ABSENT);
                 for ((v, sum), compensation) in row.iter().zip(&mut expected).zip(&mut expected_compensations) {
-                    add(*v, sum, compensation);
+                    if v.to_bits() == ABSENT {
+                        continue;
+                    }
+                    if sum.to_bits() == ABSENT {
+                        *sum = *v;
+                    } else {
+                        add(*v, sum, compensation);
+                    }
                 }
+                prop_assert_eq!(sums.map(|v| v.to_bits() == ABSENT), expected.map(|v| v.to_bits() == ABSENT));
                 // an infinity less itself is NaN, of whatever sign
                 let bits = |all: &[f64; 5]| all.map(|v| if v.is_nan() { f64::NAN } else { v }.to_bits());
                 prop_assert_eq!(bits(&sums), bits(&expected));
@@ -157,8 +174,11 @@ mod tests {
         }
     }
 
+    const ABSENT: u64 = model::STALE_NAN_BITS;
+
     fn value() -> impl Strategy<Value = f64> {
         prop_oneof![
+            3 => Just(f64::from_bits(ABSENT)),
             20 => -1e3f64..1e3,
             5 => any::<f64>().prop_filter("a number", |v| !v.is_nan()),
             1 => Just(f64::INFINITY),

@@ -307,6 +307,23 @@ impl ColumnReader {
         Ok(filled)
     }
 
+    /// The integers of `rows`, if all are there.
+    fn all_integers(&mut self, rows: Range<u64>) -> Result<Option<&[i64]>, PageError> {
+        let (start, n) = (rows.start, (rows.end - rows.start) as usize);
+        let integers = &mut self.integers;
+        if integers.len() < n {
+            integers.resize(n, 0);
+        }
+        let mut filled = 0;
+        Self::visit(&self.pages, &mut self.last, rows, |page, row, values| {
+            let at = (row - start) as usize;
+            filled += values.len();
+            let target = &mut integers[at..at + values.len()];
+            page.integers(values, target)
+        })?;
+        Ok((filled == n).then_some(&integers[..n]))
+    }
+
     /// Puts the doubles of `rows` where they belong in `out`; how many there are.
     fn doubles(&mut self, rows: Range<u64>, out: &mut [f64]) -> Result<usize, PageError> {
         let (start, mut filled) = (rows.start, 0);
@@ -333,8 +350,26 @@ pub(crate) struct ValueTask {
     pub(crate) out: usize,
 }
 
-/// Series whose values are asked for together.
+/// Runs whose values are asked for together.
 const AHEAD: usize = 16;
+/// Most values of series that lie one behind the other and are decoded in one go: they stay in the nearest cache.
+const RUN_VALUES_MAX: u64 = 2048;
+
+/// Whether all its values are scaled integers.
+fn is_scaled(task: &ValueTask) -> bool {
+    task.at.scale.is_some() && !task.at.exceptions
+}
+
+/// The first of the tasks, and those behind it that go on where the one before ends.
+fn run_of(tasks: &[ValueTask]) -> &[ValueTask] {
+    let Some(first) = tasks.first().filter(|task| is_scaled(task)) else { return &tasks[..tasks.len().min(1)] };
+    let goes_on = |pair: &[ValueTask]| {
+        is_scaled(&pair[1])
+            && pair[0].rows.end == pair[1].rows.start
+            && pair[1].rows.end - first.rows.start <= RUN_VALUES_MAX
+    };
+    &tasks[..1 + tasks.windows(2).take_while(|pair| goes_on(pair)).count()]
+}
 
 /// Decodes the values of `tasks` into `out`.
 pub(crate) fn read_values(
@@ -345,16 +380,36 @@ pub(crate) fn read_values(
 ) -> Result<(), PageError> {
     // page after page
     tasks.sort_by_key(|t| t.rows.start);
-    let mut ahead = tasks.iter();
-    for (number, task) in tasks.iter().enumerate() {
+    let incomplete = PageError("mantissa and value do not complement each other");
+    let (mut rest, mut ahead, mut number) = (&*tasks, &*tasks, 0);
+    while !rest.is_empty() {
+        let (run, behind) = rest.split_at(run_of(rest).len());
         if number % AHEAD == 0 {
             // Values lie far apart, so that each is waited for; asked for together, they are waited for together.
-            let first = |task: &ValueTask| match task.at.scale {
-                Some(_) => mantissa.first_byte(task.rows.start),
-                None => value.first_byte(task.rows.start),
-            };
-            std::hint::black_box(ahead.by_ref().take(AHEAD).map(first).fold(0, u8::wrapping_add));
+            let mut bytes = 0u8;
+            for _ in 0..AHEAD {
+                let Some(task) = ahead.first() else { break };
+                bytes = bytes.wrapping_add(match task.at.scale {
+                    Some(_) => mantissa.first_byte(task.rows.start),
+                    None => value.first_byte(task.rows.start),
+                });
+                ahead = &ahead[run_of(ahead).len()..];
+            }
+            std::hint::black_box(bytes);
         }
+        number += 1;
+        rest = behind;
+        if let [first, .., last] = run {
+            let integers = mantissa.all_integers(first.rows.start..last.rows.end)?.ok_or(incomplete)?;
+            for task in run {
+                let Some((mul, den)) = task.at.scale else { continue };
+                let from = (task.rows.start - first.rows.start) as usize;
+                let n = (task.rows.end - task.rows.start) as usize;
+                scale(&integers[from..from + n], mul, den, &mut out[task.out..task.out + n]);
+            }
+            continue;
+        }
+        let [task] = run else { continue };
         let n = (task.rows.end - task.rows.start) as usize;
         let target = &mut out[task.out..task.out + n];
         let mut filled = 0;
@@ -365,7 +420,7 @@ pub(crate) fn read_values(
             filled += value.doubles(task.rows.clone(), target)?;
         }
         if filled != n {
-            return Err(PageError("mantissa and value do not complement each other"));
+            return Err(incomplete);
         }
     }
     Ok(())

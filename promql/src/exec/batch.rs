@@ -357,6 +357,22 @@ impl BatchBuilder {
         &mut self.values[from..]
     }
 
+    /// The same to look at.
+    pub(crate) fn floats_now(&self) -> &[f64] {
+        &self.values[self.values.len().saturating_sub(self.steps)..]
+    }
+
+    /// The histograms of the last series, if it has any.
+    pub(crate) fn histograms_now(&self) -> Option<&[HistogramSlot]> {
+        let all = self.histograms.as_ref()?;
+        all.get(all.len().saturating_sub(self.steps)..).filter(|row| row.iter().any(Option::is_some))
+    }
+
+    /// Forgets all histograms.
+    pub(crate) fn clear_histograms(&mut self) {
+        self.histograms = None;
+    }
+
     /// Sets a histogram of the last series.
     pub(crate) fn set_histogram(&mut self, step: usize, histogram: Arc<FloatHistogram>) {
         let length = self.values.len();

@@ -108,38 +108,66 @@ impl Leaf {
                 let shared = Arc::clone(&shared);
                 async move {
                     let (leaf, inputs, _) = &*shared;
-                    let query = Arc::clone(&inputs.query);
-                    query.check_deadline()?;
-                    let memory = query.reserve(leaf.series_bytes * range.len())?;
-                    let mut samples = leaf.selection.read(range.clone()).await?;
-                    memory.try_resize(samples.bytes()).map_err(from_plan_error)?;
-                    if leaf.stats_only && !samples.histograms.is_empty() {
-                        strip_buckets(&mut samples);
-                    }
-                    let count = samples.values.len() + samples.histograms.len();
-                    query.samples.hold(count)?;
-                    inputs.note_read(count, samples.bytes());
-                    let made = query.reserve(range.len() * leaf.steps * size_of::<f64>())?;
-                    let weight = samples.values.len()
-                        + HISTOGRAM_WEIGHT * samples.histograms.len()
-                        + range.len() * leaf.steps;
+                    let made = inputs.query.reserve(range.len() * leaf.steps * size_of::<f64>())?;
                     let worker = Arc::clone(&shared);
-                    let encoded = compute(&query, weight, move || {
+                    let work = move |range: Range<usize>, samples: SampleBatch, memory: MemoryReservation| {
                         let (leaf, inputs, work) = &*worker;
                         let batch = work(leaf, range, &samples)?;
                         made.try_resize(batch.bytes()).map_err(from_plan_error)?;
                         // the samples go before their memory is given back
                         drop((samples, memory));
                         batch.encode_holding(made, inputs)
-                    })
-                    .await;
-                    query.samples.release(count);
-                    // lets timers and cancellation in between chunks
-                    tokio::task::yield_now().await;
-                    encoded
+                    };
+                    leaf.chunk(inputs, range, work).await
                 }
             })
             .boxed()
+    }
+
+    /// Reads a partition chunk by chunk and hands each over.
+    pub(crate) async fn fold<F>(self, inputs: Inputs, partition: usize, work: F) -> Result<(), QueryError>
+    where
+        F: Fn(&Leaf, Range<usize>, &SampleBatch) -> Result<(), QueryError> + Send + Sync + 'static,
+    {
+        let ranges = self.ranges(partition);
+        let shared = Arc::new((self, work));
+        for range in ranges {
+            let worker = Arc::clone(&shared);
+            let work = move |range: Range<usize>, samples: SampleBatch, memory: MemoryReservation| {
+                let (leaf, work) = &*worker;
+                work(leaf, range, &samples)?;
+                drop((samples, memory));
+                Ok(())
+            };
+            shared.0.chunk(&inputs, range, work).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a chunk and works on it; `work` gets the memory that the samples hold.
+    async fn chunk<T, F>(&self, inputs: &Inputs, range: Range<usize>, work: F) -> Result<T, QueryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Range<usize>, SampleBatch, MemoryReservation) -> Result<T, QueryError> + Send + 'static,
+    {
+        let query = Arc::clone(&inputs.query);
+        query.check_deadline()?;
+        let memory = query.reserve(self.series_bytes * range.len())?;
+        let mut samples = self.selection.read(range.clone()).await?;
+        memory.try_resize(samples.bytes()).map_err(from_plan_error)?;
+        if self.stats_only && !samples.histograms.is_empty() {
+            strip_buckets(&mut samples);
+        }
+        let count = samples.values.len() + samples.histograms.len();
+        query.samples.hold(count)?;
+        inputs.note_read(count, samples.bytes());
+        let weight =
+            samples.values.len() + HISTOGRAM_WEIGHT * samples.histograms.len() + range.len() * self.steps;
+        let done = compute(&query, weight, move || work(range, samples, memory)).await;
+        query.samples.release(count);
+        // lets timers and cancellation in between chunks
+        tokio::task::yield_now().await;
+        done
     }
 }
 

@@ -3,8 +3,10 @@
 //! An operator implements `Operator`: a name, and what one partition does with the operator's inputs.
 //! `OperatorExec` makes an `ExecutionPlan` of it: properties, children, metrics, cancellation by drop.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -22,12 +24,15 @@ use datafusion_physical_plan::metrics::{
 };
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 
-use super::batch::{SeriesBatch, series_schema};
+use super::batch::{HistogramSlot, SeriesBatch, series_schema};
 use super::context::QueryContext;
 use super::remote::Remote;
+use super::window_rows::RowSink;
 use crate::engine::QueryError;
 use proto::{Measured, Selection};
 
@@ -66,7 +71,17 @@ pub(crate) trait Operator: fmt::Debug + Send + Sync + 'static {
 
     /// The batches of one partition.
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream;
+
+    /// Gives the rows of one partition to `sink` instead of making batches of them; `None` where it does not do that.
+    fn fold(self: Arc<Self>, _inputs: Inputs, _partition: usize, _sink: SharedSink) -> Option<Folding> {
+        None
+    }
 }
+
+/// Takes the rows of a partition.
+pub(crate) type SharedSink = Arc<Mutex<dyn RowSink>>;
+/// Rows being handed over.
+pub(crate) type Folding = BoxFuture<'static, Result<(), QueryError>>;
 
 /// What an operator reads from.
 #[derive(Debug, Clone)]
@@ -108,6 +123,12 @@ impl Inputs {
     ) -> BoxStream<'static, Result<SeriesBatch, QueryError>> {
         let query = Arc::clone(&self.query);
         self.batches(child, partition).map_ok(move |batch| SeriesBatch::decode(&batch, &query)).boxed()
+    }
+
+    /// Gives the rows of one partition of an input to `sink`, if the input does that.
+    pub(crate) fn fold(&self, child: usize, partition: usize, sink: SharedSink) -> Option<Folding> {
+        let child: &dyn Any = &**self.children.get(child)?;
+        child.downcast_ref::<OperatorExec>()?.fold(partition, Arc::clone(&self.task), sink)
     }
 
     /// All of an input; it has one partition (`gather` sees to that). Samples are accounted for as long as the
@@ -173,6 +194,34 @@ impl Drop for Waiting<'_> {
         if !self.is_done {
             self.query.abandon();
         }
+    }
+}
+
+/// Counts rows on their way.
+struct Counted {
+    sink: SharedSink,
+    rows: usize,
+}
+
+impl RowSink for Counted {
+    fn expect(&mut self, rows: usize, label_bytes: usize) -> Result<(), QueryError> {
+        self.sink.lock().expect(rows, label_bytes)
+    }
+
+    fn row(
+        &mut self,
+        labels: &[u8],
+        drop_name: bool,
+        steps: Range<usize>,
+        floats: &[f64],
+        histograms: Option<&[HistogramSlot]>,
+    ) {
+        self.rows += 1;
+        self.sink.lock().row(labels, drop_name, steps, floats, histograms);
+    }
+
+    fn settle(&mut self) -> Result<(), QueryError> {
+        self.sink.lock().settle()
     }
 }
 
@@ -303,6 +352,36 @@ impl OperatorExec {
         &*self.operator
     }
 
+    /// What its operator reads from.
+    fn inputs(&self, partition: usize, task: Arc<TaskContext>) -> Inputs {
+        Inputs {
+            children: Arc::clone(&self.children),
+            task,
+            query: Arc::clone(&self.query),
+            schema: Arc::clone(self.properties.eq_properties.schema()),
+            samples: MetricBuilder::new(&self.metrics).counter(SAMPLES, partition),
+            sample_bytes: MetricBuilder::new(&self.metrics).counter(SAMPLE_BYTES, partition),
+        }
+    }
+
+    /// See [`Operator::fold`]; measured as if it made batches.
+    fn fold(&self, partition: usize, task: Arc<TaskContext>, sink: SharedSink) -> Option<Folding> {
+        let counted = Arc::new(Mutex::new(Counted { sink, rows: 0 }));
+        let rows: SharedSink = Arc::<Mutex<Counted>>::clone(&counted);
+        let folding = Arc::clone(&self.operator).fold(self.inputs(partition, task), partition, rows)?;
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let whole = MetricBuilder::new(&self.metrics).subset_time(WHOLE_TIME, partition);
+        let runtime = self.query.runtime.clone();
+        let measured = async move {
+            let began = runtime.monotonic();
+            let done = folding.await;
+            whole.add_duration(began.elapsed());
+            metrics.record_output(counted.lock().rows);
+            done
+        };
+        Some(measured.boxed())
+    }
+
     /// What it has done so far.
     pub(crate) fn measured(&self) -> Measured {
         let set = self.metrics.clone_inner();
@@ -365,14 +444,7 @@ impl ExecutionPlan for OperatorExec {
 
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
         let schema = Arc::clone(self.properties.eq_properties.schema());
-        let inputs = Inputs {
-            children: Arc::clone(&self.children),
-            task,
-            query: Arc::clone(&self.query),
-            schema: Arc::clone(&schema),
-            samples: MetricBuilder::new(&self.metrics).counter(SAMPLES, partition),
-            sample_bytes: MetricBuilder::new(&self.metrics).counter(SAMPLE_BYTES, partition),
-        };
+        let inputs = self.inputs(partition, task);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let whole = MetricBuilder::new(&self.metrics).subset_time(WHOLE_TIME, partition);
         let (runtime, mut began) = (self.query.runtime.clone(), None);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use model::{CounterResetHint, HistogramPoint, METRIC_NAME, SampleBatch, is_stale};
 
-use super::batch::{BatchBuilder, is_absent};
+use super::batch::{ABSENT, BatchBuilder, HistogramSlot, is_absent};
 use super::context::QueryContext;
 use super::grid::Grid;
 use super::label_bytes::{self, NameAction};
@@ -17,7 +17,7 @@ use crate::ast::PosRange;
 use crate::engine::QueryError;
 use crate::functions::{
     Algebra, Bounds, Edges, Ends, Extended, Family, Notes, RateTerms, Run, SlidePlan, SlideScratch, Window,
-    WindowFunction, WindowValue, each_state, evaluate, slide, slides,
+    WindowFunction, WindowValue, each_state, evaluate, needs_list, slide, slides,
 };
 use crate::histogram::sample_size;
 
@@ -77,6 +77,25 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Takes rows one by one, where nobody needs them as a batch.
+pub(crate) trait RowSink: Send {
+    /// So many rows with so many bytes of labels may come.
+    fn expect(&mut self, rows: usize, label_bytes: usize) -> Result<(), QueryError>;
+
+    /// One series: what counts are the floats of `steps` alone, and the histograms, of all steps.
+    fn row(
+        &mut self,
+        labels: &[u8],
+        drop_name: bool,
+        steps: Range<usize>,
+        floats: &[f64],
+        histograms: Option<&[HistogramSlot]>,
+    );
+
+    /// Those that were expected have come.
+    fn settle(&mut self) -> Result<(), QueryError>;
+}
+
 /// Where the floats and the histograms of a window lie.
 type Ranges = (Range<usize>, Range<usize>);
 
@@ -90,18 +109,22 @@ struct Shared {
 }
 
 impl Shared {
-    /// True when that was so little that keeping it saves nothing.
-    fn compute(&mut self, ts: &[i64], ends: Ends, spec: &WindowSpec) -> bool {
-        let is_cheap = self.bounds.compute(ts, ends, spec.range);
+    fn compute(&mut self, ts: &[i64], ends: Ends, spec: &WindowSpec) {
+        self.bounds.compute(ts, ends, spec.range);
         self.work = self.bounds.work();
         self.read = self.bounds.read();
         let per_second = spec.function == WindowFunction::Rate;
         if per_second || matches!(spec.function, WindowFunction::Increase | WindowFunction::Delta) {
             self.terms.compute(ts, &self.bounds, ends, spec.range, per_second);
         }
-        is_cheap
+        if needs_list(spec.function) {
+            self.bounds.list();
+        }
     }
 }
+
+/// Most windows, over all distinct timestamps, whose bounds are kept listed.
+const LISTED_MAX: usize = 1 << 20;
 
 /// Evaluates rows; made once per batch.
 #[derive(Debug)]
@@ -114,6 +137,8 @@ pub(crate) struct WindowRows<'a> {
     own: Shared,
     /// Whose `own` is, if others may have the same.
     own_key: Option<(usize, usize, usize)>,
+    /// Windows listed in `shared`.
+    listed: usize,
     scratch: SlideScratch,
     labels: Vec<u8>,
     noted_non_counter: bool,
@@ -138,6 +163,7 @@ impl<'a> WindowRows<'a> {
             shared: HashMap::new(),
             own: Shared::default(),
             own_key: None,
+            listed: 0,
             scratch: SlideScratch::default(),
             labels: Vec::new(),
             noted_non_counter: false,
@@ -152,35 +178,90 @@ impl<'a> WindowRows<'a> {
         if row.ts.is_empty() && row.histograms.is_empty() {
             return Ok(());
         }
-        let spec = self.spec;
-        self.labels.clear();
-        let drop_name =
-            label_bytes::apply_into(row.labels, spec.name_action, row.drop_name, &mut self.labels);
+        let drop_name = self.name(row);
         out.push_empty(&self.labels, drop_name);
-        let uses_starts = self.query.features.start_timestamps && spec.function.uses_start_timestamps();
-        let plain = row.histograms.is_empty()
-            && spec.extended == Extended::No
-            && slides(spec.function)
-            && !(uses_starts && row.starts.is_some());
-        let has_float = if !plain {
-            self.direct(row, uses_starts, out)?
-        } else if has_stale(row.vs) {
-            let live = row.ts.iter().zip(row.vs).filter(|(_, v)| !is_stale(**v));
-            let (ts, vs): (Vec<i64>, Vec<f64>) = live.map(|(t, v)| (*t, *v)).unzip();
-            self.slide(&Row { key: None, ts: &ts, vs: &vs, ..*row }, out)
-        } else {
-            self.slide(row, out)
-        };
-        if has_float {
-            self.note_non_counter(row.labels);
-        }
-        if !has_float && !out.last_has_values() {
+        if self.evaluate(row, out)?.is_none() {
             out.pop();
         }
         Ok(())
     }
 
-    fn slide(&mut self, row: &Row<'_>, out: &mut BatchBuilder) -> bool {
+    /// Evaluates a row; gives it to `sink` when it has a value. `line` is for one row and used again and again.
+    pub(crate) fn fold(
+        &mut self,
+        row: &Row<'_>,
+        line: &mut BatchBuilder,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), QueryError> {
+        if row.ts.is_empty() && row.histograms.is_empty() {
+            return Ok(());
+        }
+        let drop_name = self.name(row);
+        line.clear_histograms();
+        if let Some(steps) = self.evaluate(row, line)? {
+            sink.row(&self.labels, drop_name, steps, line.floats_now(), line.histograms_now());
+        }
+        Ok(())
+    }
+
+    /// Puts a row's new labels into `labels`; whether its name goes at the end.
+    fn name(&mut self, row: &Row<'_>) -> bool {
+        self.labels.clear();
+        label_bytes::apply_into(row.labels, self.spec.name_action, row.drop_name, &mut self.labels)
+    }
+
+    /// Evaluates a row into the last of `out`; the steps that may have a value, if any has. What is at others then
+    /// is what was there before.
+    fn evaluate(
+        &mut self,
+        row: &Row<'_>,
+        out: &mut BatchBuilder,
+    ) -> Result<Option<Range<usize>>, QueryError> {
+        let spec = self.spec;
+        let uses_starts = self.query.features.start_timestamps && spec.function.uses_start_timestamps();
+        let plain = row.histograms.is_empty()
+            && spec.extended == Extended::No
+            && slides(spec.function)
+            && !(uses_starts && row.starts.is_some());
+        let all = 0..spec.grid.steps;
+        if !plain {
+            out.floats().fill(ABSENT);
+            let has_float = self.direct(row, uses_starts, out)?;
+            if has_float {
+                self.note_non_counter(row.labels);
+            }
+            return Ok((has_float || out.last_has_values()).then_some(all));
+        }
+        let (steps, has_float) = self.slide_live(row, out);
+        if has_float {
+            self.note_non_counter(row.labels);
+        }
+        Ok(has_float.then_some(steps))
+    }
+
+    /// Slides over a row without its staleness markers.
+    fn slide_live(&mut self, row: &Row<'_>, out: &mut BatchBuilder) -> (Range<usize>, bool) {
+        // a series that ended ends with a marker
+        let mut n = row.vs.len();
+        while n > 0 && is_stale(row.vs[n - 1]) {
+            n -= 1;
+        }
+        let key = row.key.map(|(vector, offset, _)| (vector, offset, n));
+        let row = Row { key, ts: &row.ts[..n], vs: &row.vs[..n], ..*row };
+        let counts = matches!(self.spec.function, WindowFunction::Rate | WindowFunction::Increase);
+        // of counters, one look tells that there are neither markers nor resets
+        if counts && n > 1 && is_ascending(row.vs) {
+            return self.slide(&row, true, out);
+        }
+        if !has_stale(row.vs) {
+            return self.slide(&row, false, out);
+        }
+        let live = row.ts.iter().zip(row.vs).filter(|(_, v)| !is_stale(**v));
+        let (ts, vs): (Vec<i64>, Vec<f64>) = live.map(|(t, v)| (*t, *v)).unzip();
+        self.slide(&Row { key: None, ts: &ts, vs: &vs, ..row }, false, out)
+    }
+
+    fn slide(&mut self, row: &Row<'_>, is_ascending: bool, out: &mut BatchBuilder) -> (Range<usize>, bool) {
         let spec = self.spec;
         let distance = if spec.pinned.is_some() { 0 } else { spec.grid.step };
         let ends = Ends { first: spec.end(0), distance, count: spec.grid.steps };
@@ -189,9 +270,11 @@ impl<'a> WindowRows<'a> {
             None => false,
         };
         if !is_known {
-            let is_cheap = self.own.compute(row.ts, ends, spec);
+            self.own.compute(row.ts, ends, spec);
             self.own_key = row.key;
-            if let Some(key) = row.key.filter(|_| !is_cheap) {
+            let listed = self.own.bounds.lo.len();
+            if let Some(key) = row.key.filter(|_| self.listed + listed <= LISTED_MAX.max(listed)) {
+                self.listed += listed;
                 self.shared.insert(key, std::mem::take(&mut self.own));
                 self.own_key = None;
             }
@@ -201,8 +284,7 @@ impl<'a> WindowRows<'a> {
         self.read += if self.are_stored { shared.read } else { 0 };
         let bounds = &shared.bounds;
         let are_stored = u64::from(self.are_stored);
-        let count =
-            |step: usize| (u64::from(bounds.hi[step] - bounds.lo[step]), bounds.new_at(step) * are_stored);
+        let count = |step: usize| (bounds.count_at(step), bounds.new_at(step) * are_stored);
         self.query.samples.looked_at_steps(spec.grid, spec.count_times, count);
         let plan = SlidePlan {
             bounds: &shared.bounds,
@@ -213,10 +295,13 @@ impl<'a> WindowRows<'a> {
             ends,
             range: spec.range,
             params: self.params,
+            is_ascending,
         };
         let floats = out.floats();
         slide(spec.function, row.ts, row.vs, &plan, &mut self.scratch, floats);
-        floats.iter().any(|v| !is_absent(*v))
+        let touched = bounds.touched.clone();
+        let has_float = floats[touched.clone()].iter().any(|v| !is_absent(*v));
+        (touched, has_float)
     }
 
     fn direct(
@@ -390,6 +475,17 @@ fn has_stale(vs: &[f64]) -> bool {
     vs.chunks(128).any(|chunk| chunk.iter().fold(false, |any, v| any | is_stale(*v)))
 }
 
+/// Whether no value is below the one before, or not a number; of two or more.
+#[expect(clippy::neg_cmp_op_on_partial_ord, reason = "what is not a number is not above anything")]
+fn is_ascending(vs: &[f64]) -> bool {
+    let pair = |i: usize| &vs[i.saturating_sub(1)..];
+    (0..vs.len()).step_by(128).all(|i| {
+        let (before, after) = (pair(i), &vs[i.max(1)..]);
+        let pairs = before.iter().zip(after).take(128);
+        !pairs.fold(false, |any, (a, b)| any | !(*b >= *a))
+    })
+}
+
 /// Whether merging states is less work than going over each window.
 fn states_pay(family: Family, run: &Run<'_>, windows: &[Ranges]) -> bool {
     let work: usize = windows.iter().map(|(floats, histograms)| floats.len() + histograms.len()).sum();
@@ -409,7 +505,7 @@ fn states_pay(family: Family, run: &Run<'_>, windows: &[Ranges]) -> bool {
 }
 
 /// A row's histograms at the times of a grid.
-pub(crate) fn histogram_points(slots: &[super::batch::HistogramSlot], grid: Grid) -> Vec<HistogramPoint> {
+pub(crate) fn histogram_points(slots: &[HistogramSlot], grid: Grid) -> Vec<HistogramPoint> {
     let mut points = Vec::new();
     for (i, slot) in slots.iter().enumerate() {
         if let Some(histogram) = slot {

@@ -14,5 +14,5 @@ pub use window::fuzz_window_state;
 pub(crate) use window::{
     Algebra, Bounds, Edges, Ends, Extended, Family, Notes, RateTerms, Run, SlidePlan, SlideScratch, Window,
     WindowFunction, WindowState, WindowValue, each_state, evaluate, extend_floats, interpolate,
-    interpolate_histograms, slide, slides,
+    interpolate_histograms, needs_list, slide, slides,
 };

@@ -11,7 +11,7 @@ pub(crate) fn write_float(out: &mut Vec<u8>, v: f64) {
         return;
     }
     if (1e-5..1e16).contains(&magnitude) {
-        let mut buffer = ryu::Buffer::new();
+        let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(v);
         out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
         return;
@@ -34,9 +34,9 @@ pub(crate) fn write_float_plain(out: &mut Vec<u8>, v: f64) {
     }
 }
 
-/// Plain decimal of a finite float. The digits are ryu's: the standard library rounds ties up, Go to even.
+/// Plain decimal of a finite float. The digits are zmij's: the standard library rounds ties up, Go to even.
 fn write_positional(out: &mut Vec<u8>, v: f64) {
-    let mut buffer = ryu::Buffer::new();
+    let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(v);
     let Some((mantissa, exponent)) = text.split_once('e') else {
         out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
@@ -82,7 +82,7 @@ pub(crate) fn write_float_general(out: &mut Vec<u8>, v: f64) {
 
 /// `d.ddde±dd`, with at least two digits of exponent; of finite floats but zero.
 fn write_exponent(out: &mut Vec<u8>, v: f64) {
-    let mut buffer = ryu::Buffer::new();
+    let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(v);
     let (mantissa, exponent) = match text.split_once('e') {
         Some((mantissa, exponent)) => (mantissa, exponent.parse().unwrap_or(0)),

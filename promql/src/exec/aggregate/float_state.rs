@@ -66,26 +66,14 @@ impl FloatStates {
         }
     }
 
-    /// Folds a series in.
-    pub(crate) fn add(&mut self, group: usize, row: &[f64]) {
-        let range = group * self.steps..(group + 1) * self.steps;
+    /// Folds a series in, whose values begin at step `from`.
+    pub(crate) fn add(&mut self, group: usize, from: usize, row: &[f64]) {
+        let start = group * self.steps + from;
+        let range = start..start + row.len();
         match self.op {
             AggregateOp::Sum => {
                 let (sums, compensations) = (&mut self.a[range.clone()], &mut self.b[range]);
-                if kahan::add_all(row, sums, compensations) {
-                    return;
-                }
-                let sums = sums.iter_mut().zip(compensations);
-                for ((sum, compensation), v) in sums.zip(row) {
-                    if is_absent(*v) {
-                        continue;
-                    }
-                    if is_absent(*sum) {
-                        *sum = *v;
-                    } else {
-                        kahan::add(*v, sum, compensation);
-                    }
-                }
+                kahan::add_all(row, sums, compensations, ABSENT.to_bits());
             }
             AggregateOp::Count => {
                 for (count, v) in self.a[range].iter_mut().zip(row) {
@@ -282,7 +270,7 @@ mod tests {
         let mut states = FloatStates::new(op, 1);
         states.grow();
         for v in values {
-            states.add(0, &[*v]);
+            states.add(0, 0, &[*v]);
         }
         states
     }

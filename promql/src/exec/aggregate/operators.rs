@@ -1,5 +1,6 @@
 //! `Partial` and `Final`: the two halves of an aggregation.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
@@ -8,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use datafusion_execution::memory_pool::MemoryReservation;
 use futures::StreamExt;
 use model::METRIC_NAME;
+use parking_lot::Mutex;
 
 use super::float_state::FloatStates;
 use super::groups::{GroupKey, Groups};
@@ -16,12 +18,14 @@ use crate::annotations::Annotation;
 use crate::ast::{AggregateOp, PosRange};
 use crate::engine::QueryError;
 use crate::exec::batch::{
-    ABSENT, BatchBuilder, LabelsColumn, SeriesBatch, holding, is_absent, list_column, list_type, list_values,
+    ABSENT, BatchBuilder, HistogramSlot, LabelsColumn, SeriesBatch, holding, is_absent, list_column,
+    list_type, list_values,
 };
 use crate::exec::context::QueryContext;
 use crate::exec::gather::gathered;
 use crate::exec::label_bytes;
-use crate::exec::operator::{BatchStream, Inputs, Operator, from_plan_error, once};
+use crate::exec::operator::{BatchStream, Inputs, Operator, SharedSink, from_plan_error, once};
+use crate::exec::window_rows::RowSink;
 
 /// The shape of a partial state: labels, name flag, three columns of numbers, a handle to histogram states.
 pub(crate) fn state_schema(steps: usize) -> SchemaRef {
@@ -58,15 +62,20 @@ impl Operator for Partial {
 
     fn run(self: Arc<Self>, inputs: Inputs, partition: usize) -> BatchStream {
         once(async move {
-            let mut batches = inputs.series(0, partition);
-            let mut folded = Folded::new(self.op, self.steps, &inputs)?;
-            let mut scratch = Vec::new();
-            while let Some(batch) = batches.next().await {
-                let batch = batch?;
-                folded.make_room(batch.rows(), batch.labels.value_data().len())?;
-                self.fold(&batch, &mut folded, &mut scratch, &inputs.query);
-                folded.charge()?;
+            let folded = Folded::new(self.op, self.steps, &inputs)?;
+            let query = Arc::clone(&inputs.query);
+            let sink = Arc::new(Mutex::new(FoldRows { partial: self, folded, scratch: Vec::new(), query }));
+            let rows: SharedSink = Arc::<Mutex<FoldRows>>::clone(&sink);
+            if let Some(folding) = inputs.fold(0, partition, rows) {
+                folding.await?;
+            } else {
+                let mut batches = inputs.series(0, partition);
+                while let Some(batch) = batches.next().await {
+                    sink.lock().batch(&batch?)?;
+                }
             }
+            let empty = Folded::new(AggregateOp::Count, 0, &inputs)?;
+            let folded = std::mem::replace(&mut sink.lock().folded, empty);
             folded.encode(&inputs)
         })
     }
@@ -150,48 +159,80 @@ impl Folded {
     }
 }
 
-impl Partial {
-    fn fold(&self, batch: &SeriesBatch, folded: &mut Folded, scratch: &mut Vec<f64>, query: &QueryContext) {
+/// Folds row after row.
+struct FoldRows {
+    partial: Arc<Partial>,
+    folded: Folded,
+    scratch: Vec<f64>,
+    query: Arc<QueryContext>,
+}
+
+impl FoldRows {
+    fn batch(&mut self, batch: &SeriesBatch) -> Result<(), QueryError> {
+        self.expect(batch.rows(), batch.labels.value_data().len())?;
         for i in 0..batch.rows() {
-            if query.is_abandoned() {
-                return;
+            if self.query.is_abandoned() {
+                break;
             }
-            let group = folded.group(&self.key, batch.labels.value(i), batch.drop_name.value(i));
-            let row = batch.row(i);
-            let Some(slots) = batch.histogram_row(i) else {
-                folded.floats.add(group, row);
-                continue;
-            };
-            match self.op {
-                AggregateOp::Count | AggregateOp::Group => {
-                    scratch.clear();
-                    scratch.extend(row.iter().zip(slots).map(|(v, h)| if h.is_some() { 1.0 } else { *v }));
-                    folded.floats.add(group, scratch);
+            let (labels, drop_name) = (batch.labels.value(i), batch.drop_name.value(i));
+            self.row(labels, drop_name, 0..batch.steps, batch.row(i), batch.histogram_row(i));
+        }
+        self.settle()
+    }
+}
+
+impl RowSink for FoldRows {
+    fn expect(&mut self, rows: usize, label_bytes: usize) -> Result<(), QueryError> {
+        self.folded.make_room(rows, label_bytes)
+    }
+
+    fn row(
+        &mut self,
+        labels: &[u8],
+        drop_name: bool,
+        steps: Range<usize>,
+        row: &[f64],
+        histograms: Option<&[HistogramSlot]>,
+    ) {
+        let (partial, folded) = (&*self.partial, &mut self.folded);
+        let group = folded.group(&partial.key, labels, drop_name);
+        let Some(slots) = histograms else {
+            folded.floats.add(group, steps.start, &row[steps]);
+            return;
+        };
+        match partial.op {
+            AggregateOp::Count | AggregateOp::Group => {
+                self.scratch.clear();
+                self.scratch.extend(row.iter().zip(slots).map(|(v, h)| if h.is_some() { 1.0 } else { *v }));
+                folded.floats.add(group, 0, &self.scratch);
+            }
+            AggregateOp::Sum | AggregateOp::Avg => {
+                folded.floats.add(group, 0, row);
+                let metric: Option<Arc<str>> = match partial.metric {
+                    Some(_) => None,
+                    None => Some(label_bytes::get(labels, METRIC_NAME).into()),
+                };
+                for (step, slot) in slots.iter().enumerate() {
+                    let Some(h) = slot else { continue };
+                    let is_mean = partial.op == AggregateOp::Avg;
+                    let has_float = folded.floats.has(group, step);
+                    folded.histograms.add((group, step), h, is_mean, has_float, metric.as_ref());
                 }
-                AggregateOp::Sum | AggregateOp::Avg => {
-                    folded.floats.add(group, row);
-                    let metric: Option<Arc<str>> = match self.metric {
-                        Some(_) => None,
-                        None => Some(label_bytes::get(batch.labels.value(i), METRIC_NAME).into()),
-                    };
-                    for (step, slot) in slots.iter().enumerate() {
-                        let Some(h) = slot else { continue };
-                        let is_mean = self.op == AggregateOp::Avg;
-                        let has_float = folded.floats.has(group, step);
-                        folded.histograms.add((group, step), h, is_mean, has_float, metric.as_ref());
-                    }
-                }
-                _ => {
-                    folded.floats.add(group, row);
-                    if slots.iter().any(Option::is_some) {
-                        query.annotate(Annotation::histogram_ignored_in_aggregation(
-                            self.op.as_str(),
-                            self.pos,
-                        ));
-                    }
+            }
+            _ => {
+                folded.floats.add(group, 0, row);
+                if slots.iter().any(Option::is_some) {
+                    self.query.annotate(Annotation::histogram_ignored_in_aggregation(
+                        partial.op.as_str(),
+                        partial.pos,
+                    ));
                 }
             }
         }
+    }
+
+    fn settle(&mut self) -> Result<(), QueryError> {
+        self.folded.charge()
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) use bounds::{Bounds, Ends};
 pub(crate) use extended::{extend_floats, interpolate, interpolate_histograms};
 use model::{FloatHistogram, HistogramPoint};
 pub(crate) use rate::RateTerms;
-pub(crate) use slide::{SlidePlan, SlideScratch, slide, slides};
+pub(crate) use slide::{SlidePlan, SlideScratch, needs_list, slide, slides};
 pub use state::fuzz_window_state;
 pub(crate) use state::{Algebra, Edges, Family, Run, WindowState, each_state};
 

@@ -59,15 +59,14 @@ impl RateTerms {
         self.runs.clear();
         // samples, from the window's start to the first, from there to the last
         let mut shape = (0, 0, 0);
-        let mut step = 0;
-        while step < ends.count {
-            let (lo, hi) = (bounds.lo[step] as usize, bounds.hi[step] as usize);
+        let mut step = bounds.touched.start;
+        while step < bounds.touched.end {
             let even = bounds.even.as_ref().filter(|even| even.steps.start == step);
             let until = even.map_or(step + 1, |even| even.steps.end);
             step = until;
+            let (lo, hi) = bounds.at(until - 1);
             if hi >= lo + 2 {
                 let end = ends.at(until - 1);
-                let (lo, hi) = (bounds.lo[until - 1] as usize, bounds.hi[until - 1] as usize);
                 let (first, last) = (ts[lo], ts[hi - 1]);
                 let next = (hi - lo, first - (end - range), last - first);
                 if next != shape || self.runs.is_empty() {
@@ -80,6 +79,10 @@ impl RateTerms {
                 Some(run) => run.0 = until,
                 None => self.runs.push((until, RateTerm::NONE)),
             }
+        }
+        match self.runs.last_mut() {
+            Some(run) => run.0 = ends.count,
+            None => self.runs.push((ends.count, RateTerm::NONE)),
         }
     }
 

@@ -6,6 +6,7 @@
 //! states are merged.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::in_step;
 use super::over_time::variance_floats;
@@ -46,6 +47,20 @@ pub(crate) struct SlidePlan<'a> {
     pub range: i64,
     /// Scalar arguments, each a value per step.
     pub params: &'a [Vec<f64>],
+    /// No value is known to be below the one before.
+    pub is_ascending: bool,
+}
+
+impl<'a> SlidePlan<'a> {
+    /// The terms of steps that may have a value.
+    fn touched_runs(&self) -> impl Iterator<Item = (Range<usize>, &'a RateTerm)> {
+        let touched = self.bounds.touched.clone();
+        let inside = move |steps: Range<usize>| {
+            let start = steps.start.max(touched.start);
+            start..steps.end.min(touched.end).max(start)
+        };
+        self.terms.runs().map(move |(steps, term)| (inside(steps), term))
+    }
 }
 
 /// Whether `slide` knows the function.
@@ -61,7 +76,13 @@ fn each(bounds: &Bounds, out: &mut [f64], mut value: impl FnMut(usize, usize) ->
     }
 }
 
-/// The function's value at every step of a series of floats without staleness markers.
+/// Whether the function looks at windows one by one, so that their bounds have to be listed.
+pub(crate) fn needs_list(function: WindowFunction) -> bool {
+    !matches!(function, WindowFunction::Rate | WindowFunction::Increase | WindowFunction::Delta)
+}
+
+/// The function's value at every step of a series of floats without staleness markers. Steps that are not touched may
+/// be left as they are in `out`.
 pub(crate) fn slide(
     function: WindowFunction,
     ts: &[i64],
@@ -76,9 +97,9 @@ pub(crate) fn slide(
             counter(vs, plan, function == WindowFunction::Rate, scratch, out);
         }
         WindowFunction::Delta => {
-            for (steps, term) in plan.terms.runs() {
+            for (steps, term) in plan.touched_runs() {
                 for step in steps {
-                    let (lo, hi) = (bounds.lo[step] as usize, bounds.hi[step] as usize);
+                    let (lo, hi) = bounds.at(step);
                     out[step] = if hi >= lo + 2 { (vs[hi - 1] - vs[lo]) * term.factor } else { ABSENT };
                 }
             }
@@ -225,11 +246,7 @@ fn count_pairs(vs: &[f64], counts: &mut Vec<u32>, counted: impl Fn(f64, f64) -> 
 fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut SlideScratch, out: &mut [f64]) {
     let resets = &mut scratch.resets;
     resets.clear();
-    let mut any = false;
-    for pair in vs.windows(2) {
-        any |= pair[1] < pair[0];
-    }
-    if any {
+    if !plan.is_ascending && vs.windows(2).fold(false, |any, pair| any | (pair[1] < pair[0])) {
         resets.extend((1..vs.len()).filter(|i| vs[*i] < vs[i - 1]).map(|i| i as u32));
     }
     let bounds = plan.bounds;
@@ -237,7 +254,7 @@ fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut Sli
         result * term.counter_factor(first, result, plan.range_seconds, per_second)
     };
     if resets.is_empty() {
-        for (steps, term) in plan.terms.runs() {
+        for (steps, term) in plan.touched_runs() {
             let even = bounds.even.as_ref().filter(|even| {
                 steps.start <= even.steps.start && even.steps.end <= steps.end && even.hi >= even.lo + 2
             });
@@ -246,7 +263,7 @@ fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut Sli
                 _ => steps.end..steps.end,
             };
             for step in (steps.start..done.start).chain(done.end..steps.end) {
-                let (lo, hi) = (bounds.lo[step] as usize, bounds.hi[step] as usize);
+                let (lo, hi) = bounds.at(step);
                 out[step] = if hi >= lo + 2 { value(vs[lo], vs[hi - 1] - vs[lo], term) } else { ABSENT };
             }
         }
@@ -260,9 +277,9 @@ fn counter(vs: &[f64], plan: &SlidePlan<'_>, per_second: bool, scratch: &mut Sli
         prefix_sums(&lost, 0.0, sums)
     };
     let (mut from, mut to) = (0usize, 0usize);
-    let steps = plan.terms.runs().flat_map(|(steps, term)| steps.map(move |step| (step, term)));
+    let steps = plan.touched_runs().flat_map(|(steps, term)| steps.map(move |step| (step, term)));
     for (step, term) in steps {
-        let (lo, hi) = (bounds.lo[step] as usize, bounds.hi[step] as usize);
+        let (lo, hi) = bounds.at(step);
         if hi < lo + 2 {
             out[step] = ABSENT;
             continue;

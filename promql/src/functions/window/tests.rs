@@ -65,6 +65,9 @@ fn slid(function: WindowFunction, ts: &[i64], vs: &[f64], ends: &[i64], range: i
     let ends = Ends { first, distance, count: ends.len() };
     let mut bounds = Bounds::default();
     bounds.compute(ts, ends, range);
+    if needs_list(function) {
+        bounds.list();
+    }
     let mut terms = RateTerms::default();
     terms.compute(ts, &bounds, ends, range, function == WindowFunction::Rate);
     let plan = SlidePlan {
@@ -76,8 +79,9 @@ fn slid(function: WindowFunction, ts: &[i64], vs: &[f64], ends: &[i64], range: i
         ends,
         range,
         params: &[vec![60.0; ends.count]],
+        is_ascending: vs.windows(2).all(|pair| pair[0] <= pair[1]),
     };
-    let mut out = vec![0.0; ends.count];
+    let mut out = vec![ABSENT; ends.count];
     slide(function, ts, vs, &plan, &mut SlideScratch::default(), &mut out);
     out
 }
