@@ -40,6 +40,8 @@ use proto::{Measured, Selection};
 const SAMPLES: &str = "samples";
 const SAMPLE_BYTES: &str = "sample_bytes";
 const WHOLE_TIME: &str = "whole_time";
+/// As DataFusion calls it.
+const OUTPUT_BYTES: &str = "output_bytes";
 
 /// Batches as they travel.
 pub(crate) type BatchStream = BoxStream<'static, Result<RecordBatch, QueryError>>;
@@ -201,6 +203,7 @@ impl Drop for Waiting<'_> {
 struct Counted {
     sink: SharedSink,
     rows: usize,
+    bytes: usize,
 }
 
 impl RowSink for Counted {
@@ -217,6 +220,7 @@ impl RowSink for Counted {
         histograms: Option<&[HistogramSlot]>,
     ) {
         self.rows += 1;
+        self.bytes += labels.len() + steps.len() * size_of::<f64>();
         self.sink.lock().row(labels, drop_name, steps, floats, histograms);
     }
 
@@ -366,17 +370,20 @@ impl OperatorExec {
 
     /// See [`Operator::fold`]; measured as if it made batches.
     fn fold(&self, partition: usize, task: Arc<TaskContext>, sink: SharedSink) -> Option<Folding> {
-        let counted = Arc::new(Mutex::new(Counted { sink, rows: 0 }));
+        let counted = Arc::new(Mutex::new(Counted { sink, rows: 0, bytes: 0 }));
         let rows: SharedSink = Arc::<Mutex<Counted>>::clone(&counted);
         let folding = Arc::clone(&self.operator).fold(self.inputs(partition, task), partition, rows)?;
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let whole = MetricBuilder::new(&self.metrics).subset_time(WHOLE_TIME, partition);
+        let bytes = MetricBuilder::new(&self.metrics).counter(OUTPUT_BYTES, partition);
         let runtime = self.query.runtime.clone();
         let measured = async move {
             let began = runtime.monotonic();
             let done = folding.await;
             whole.add_duration(began.elapsed());
-            metrics.record_output(counted.lock().rows);
+            let counted = counted.lock();
+            metrics.record_output(counted.rows);
+            bytes.add(counted.bytes);
             done
         };
         Some(measured.boxed())
@@ -393,7 +400,7 @@ impl OperatorExec {
         let slowest = of(WHOLE_TIME).max().unwrap_or(0);
         Measured {
             rows: set.output_rows().unwrap_or(0) as u64,
-            bytes: sum("output_bytes"),
+            bytes: sum(OUTPUT_BYTES),
             samples: sum(SAMPLES),
             sample_bytes: sum(SAMPLE_BYTES),
             time: Duration::from_nanos(slowest),
