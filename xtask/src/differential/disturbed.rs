@@ -33,6 +33,28 @@ pub(super) fn disturbed(query: &str, reorder: bool, random: &mut Random) -> Opti
     Some(expr.to_string()).filter(|after| *after != before)
 }
 
+/// Whether two sides of an operation are the same text: each chooses by itself where the peer chooses by chance.
+pub(super) fn has_equal_sides(query: &str) -> bool {
+    fn within(expr: &Expr) -> bool {
+        match expr {
+            Expr::Subquery(subquery) => within(&subquery.expr),
+            Expr::Unary(unary) => within(&unary.expr),
+            Expr::Paren(paren) => within(&paren.expr),
+            Expr::Call(call) => call.args.iter().any(within),
+            Expr::Aggregate(aggregate) => {
+                within(&aggregate.expr) || aggregate.param.as_ref().is_some_and(within)
+            }
+            Expr::Binary(binary) => {
+                within(&binary.lhs)
+                    || within(&binary.rhs)
+                    || binary.lhs.unparen().to_string() == binary.rhs.unparen().to_string()
+            }
+            _ => false,
+        }
+    }
+    parse(query, &ParseOptions::all()).is_ok_and(|expr| within(&expr))
+}
+
 struct Variant<'a> {
     random: &'a mut Random,
     reorder: bool,
@@ -64,8 +86,14 @@ impl Variant<'_> {
             Expr::Call(call) => call.args.iter_mut().for_each(|arg| self.visit(arg)),
             _ => {}
         }
+        let trend = trend(expr);
         if let Some((factor, summand)) = rounding(expr) {
             self.scale(expr, &written, factor, summand);
+        }
+        if let Some((samples, factor)) = trend {
+            let (speed, phase) = (self.random.unit() * 7.0 + 0.1, self.random.unit() * 7.0);
+            let size = format!("(abs(max_over_time({samples})) + abs(min_over_time({samples})))");
+            replace(expr, &format!("({expr} + {size} * {})", wave(factor, speed, phase)));
         }
     }
 
@@ -84,9 +112,6 @@ impl Variant<'_> {
         let random = &mut *self.random;
         let waves = self.waves.entry(written.to_owned());
         let waves = *waves.or_insert_with(|| std::array::from_fn(|_| random.unit() * 7.0 + 0.1));
-        let wave = |size: f64, speed: f64, phase: f64| {
-            format!("{size:e} * scalar(sin(vector((time() % 86400) * {speed} + {phase})))")
-        };
         let mut text = format!("(({expr}) * (1 + {})", wave(factor, waves[0], waves[1]));
         if summand > 0.0 {
             text += &format!(" + {}", wave(summand, waves[2], waves[3]));
@@ -105,6 +130,22 @@ impl Variant<'_> {
         let share = self.random.unit() * 1.8 - 0.9;
         replace(expr, &format!("(limit_ratio({share}, {expr}) or on ({NAMES}, \"city.name\") ({expr}))"));
     }
+}
+
+/// Between `-size` and `size`, changing with time.
+fn wave(size: f64, speed: f64, phase: f64) -> String {
+    format!("{size:e} * scalar(sin(vector((time() % 86400) * {speed} + {phase})))")
+}
+
+/// The samples of a trend, and how far off it may be relative to their size: a line is led far beyond its samples.
+fn trend(expr: &Expr) -> Option<(String, f64)> {
+    let Expr::Call(call) = expr else { return None };
+    let factor = match call.function.name {
+        "deriv" => 1e-15,
+        "predict_linear" => 1e-11,
+        _ => return None,
+    };
+    call.args.first().map(|samples| (samples.to_string(), factor))
 }
 
 fn replace(expr: &mut Expr, text: &str) {
@@ -173,6 +214,7 @@ mod tests {
         let text = variant("sum(x) == sum(x)", false).expect("has parts that round");
         let (left, right) = text.split_once(" == ").expect("two sides");
         assert_eq!(left, right);
+        assert!(has_equal_sides("sum(x) + abs(sum(x) == (sum (x)))") && !has_equal_sides("x == (x > 1)"));
     }
 
     #[test]

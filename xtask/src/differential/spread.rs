@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::disturbed::disturbed;
+use super::disturbed::{disturbed, has_equal_sides};
 use super::duplicates;
 use super::grammar::Dialect;
 use super::judge::{Reply, judge};
@@ -20,7 +20,7 @@ use super::random::Random;
 /// Asked so often until the peer contradicts itself.
 const FIRST: usize = 12;
 /// Asked so often once it does.
-const MOST: usize = 60;
+const MOST: usize = 150;
 
 /// Variants of a question that are asked.
 const VARIANTS: usize = 40;
@@ -62,7 +62,7 @@ fn otherwise(question: &Question, ours: &Reply, first: &Reply, peer: &Client, re
         answers.push(reply);
         if asked % 10 == 0 {
             let all: Vec<&Reply> = std::iter::once(first).chain(&answers).collect();
-            if between(ours, &all) {
+            if between(ours, &all, true) {
                 return true;
             }
         }
@@ -88,7 +88,9 @@ fn again(question: &Question, ours: &Reply, first: &Reply, peer: &Client, annota
         }
     }
     let all: Vec<&Reply> = std::iter::once(first).chain(&answers).collect();
-    between(ours, &all) && (!annotations || annotations_between(ours, &all))
+    // ours chooses the same on both sides
+    let are_counted = !has_equal_sides(&question.query);
+    between(ours, &all, are_counted) && (!annotations || annotations_between(ours, &all))
 }
 
 /// An answer as text, whatever the order of its parts.
@@ -122,12 +124,14 @@ pub(super) fn other_digits(a: &Reply, b: &Reply) -> String {
 
 /// Whether ours lies between theirs: every point there where one of theirs has it, and between their values, none
 /// missing that all of theirs have.
-fn between(ours: &Reply, theirs: &[&Reply]) -> bool {
+///
+/// With `are_counted`, there are as many at each time as theirs have.
+fn between(ours: &Reply, theirs: &[&Reply], are_counted: bool) -> bool {
     let Some(ours_points) = points(ours) else { return false };
     // where some fail and some do not, those that do not count
     let fine: Vec<&Reply> = theirs.iter().copied().filter(|r| r.body["status"] == "success").collect();
     let their_points: Vec<Points> = fine.iter().filter_map(|reply| points(reply)).collect();
-    !their_points.is_empty() && points_between(&ours_points, &their_points)
+    !their_points.is_empty() && points_between(&ours_points, &their_points, are_counted)
 }
 
 /// None that none of theirs has, none missing that all of them have.
@@ -156,7 +160,7 @@ fn points(reply: &Reply) -> Option<Points> {
     Some(points)
 }
 
-fn points_between(ours: &Points, theirs: &[Points]) -> bool {
+fn points_between(ours: &Points, theirs: &[Points], are_counted: bool) -> bool {
     let everywhere = |key| theirs.iter().all(|points| points.contains_key(key));
     if theirs[0].keys().any(|key| everywhere(key) && !ours.contains_key(key)) {
         return false;
@@ -172,7 +176,7 @@ fn points_between(ours: &Points, theirs: &[Points]) -> bool {
         let spread = most - least;
         (least.saturating_sub(spread)..=most + spread).contains(&count(ours, time))
     });
-    counts_fit
+    (counts_fit || !are_counted)
         && ours.iter().all(|(key, value)| {
             let there: Vec<&Value> = theirs.iter().filter_map(|points| points.get(key)).collect();
             !there.is_empty() && value_between(value, &there)
@@ -224,12 +228,15 @@ mod tests {
     fn a_point_lies_between_those_of_the_peer() {
         let (low, high) = (one(json!([[1, "1"], [2, "5"]])), one(json!([[1, "1.1"], [2, "5"]])));
         let both = [&low, &high];
-        assert!(between(&one(json!([[1, "1.05"], [2, "5"]])), &both));
-        assert!(!between(&one(json!([[1, "1.05"], [2, "6"]])), &both), "there the peer does not vary");
-        assert!(!between(&one(json!([[1, "2"], [2, "5"]])), &both), "far from both");
-        assert!(!between(&one(json!([[1, "1.05"]])), &both), "a point that all have");
-        assert!(!between(&one(json!([[1, "1.05"], [2, "5"], [3, "1"]])), &both), "a point that none has");
-        assert!(!between(&one(json!([[1, "NaN"], [2, "5"]])), &both));
+        assert!(between(&one(json!([[1, "1.05"], [2, "5"]])), &both, true));
+        assert!(!between(&one(json!([[1, "1.05"], [2, "6"]])), &both, true), "there the peer does not vary");
+        assert!(!between(&one(json!([[1, "2"], [2, "5"]])), &both, true), "far from both");
+        assert!(!between(&one(json!([[1, "1.05"]])), &both, true), "a point that all have");
+        assert!(
+            !between(&one(json!([[1, "1.05"], [2, "5"], [3, "1"]])), &both, true),
+            "a point that none has"
+        );
+        assert!(!between(&one(json!([[1, "NaN"], [2, "5"]])), &both, true));
     }
 
     #[test]
@@ -240,12 +247,12 @@ mod tests {
         };
         let (x, y) = (of(&["1", "2"]), of(&["2", "3"]));
         let both = [&x, &y];
-        assert!(between(&of(&["2", "1"]), &both));
-        assert!(!between(&of(&["1", "2", "3"]), &both));
-        assert!(!between(&of(&["2"]), &both));
-        assert!(!between(&of(&["2", "4"]), &both));
+        assert!(between(&of(&["2", "1"]), &both, true));
+        assert!(!between(&of(&["1", "2", "3"]), &both, true));
+        assert!(!between(&of(&["2"]), &both, true));
+        assert!(!between(&of(&["2", "4"]), &both, true));
         // where each of theirs is another, none at all is as likely
         let (x, y, z) = (of(&["1"]), of(&["2", "3"]), of(&["1", "3"]));
-        assert!(between(&of(&[]), &[&x, &y, &z]));
+        assert!(between(&of(&[]), &[&x, &y, &z], true));
     }
 }
