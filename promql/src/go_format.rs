@@ -76,6 +76,11 @@ pub(crate) fn format_f(value: f64) -> String {
     format!("{value}")
 }
 
+/// `%f`: six digits after the point.
+pub(crate) fn format_fixed(value: f64) -> String {
+    if value.is_finite() { format!("{value:.6}") } else { format_g(value) }
+}
+
 /// A float as OpenMetrics writes it: always with a point or an exponent.
 pub(crate) fn format_open_metrics(value: f64) -> String {
     if value == 1.0 {

@@ -168,7 +168,10 @@ impl HistogramCall {
                         bucket_fraction(params[0][step], params[1][step], &mut buckets)
                     } else {
                         let (value, repair) = bucket_quantile(params[param][step], &mut buckets);
-                        if let Some(r) = repair {
+                        // where a quantile before this one has been taken, it has repaired the buckets
+                        let earlier = params.get(..param).unwrap_or_default();
+                        let repaired = earlier.iter().any(|qs| (0.0..=1.0).contains(&qs[step]));
+                        if let Some(r) = repair.filter(|_| !repaired) {
                             let metric = if self.delayed_names { classic.metric.as_str() } else { "" };
                             inputs.query.annotate(Annotation::forced_monotonicity(
                                 metric,

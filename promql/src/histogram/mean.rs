@@ -424,15 +424,19 @@ impl MeanState {
             }
         }
         let total = self.count + other.count;
-        let mean = |state: &MeanState| {
+        // the compensations go along: they are all that is left of what cancels
+        let share = |state: &MeanState| {
             let by = if state.incremental { 1.0 } else { state.count };
-            let mut value = state.value.clone().finish(by);
-            super::scale(&mut value, state.count / total);
+            let mut value = state.value.clone();
+            value.each(|pair| {
+                pair.0 = pair.0 / by * (state.count / total);
+                pair.1 = pair.1 / by * (state.count / total);
+            });
             value
         };
-        let (mine, theirs) = (mean(self), mean(other));
-        self.value = Compensated::new(&mine);
-        self.reconciled |= self.value.add(&theirs)?;
+        let theirs = share(other);
+        self.value = share(self);
+        self.reconciled |= self.value.join(&theirs)?;
         self.count = total;
         self.incremental = true;
         Ok(())

@@ -108,3 +108,18 @@ proptest! {
         prop_assert_eq!(merged.positive_spans, whole.positive_spans);
     }
 }
+
+#[test]
+fn means_beyond_the_largest_number_keep_what_cancels() {
+    let of = |count: f64, sum: f64| FloatHistogram { count, sum, ..histogram(0, (0.0, 0.0), 0, &[]) };
+    let state = |a: &FloatHistogram, b: &FloatHistogram| {
+        let mut state = MeanState::new(a, true);
+        state.add(b).unwrap();
+        state
+    };
+    let mut all = state(&of(f64::MAX, 5.3), &of(1e308, 1e100));
+    all.merge(&state(&of(1e-6, 1.0), &of(1e-6, -1e100))).unwrap();
+    let mean = all.finish().unwrap();
+    assert!((mean.sum - 6.3 / 4.0).abs() < 1e-12, "{}", mean.sum);
+    assert!((mean.count / 6.99423283715579e307 - 1.0).abs() < 1e-12, "{}", mean.count);
+}

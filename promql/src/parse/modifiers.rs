@@ -41,6 +41,13 @@ fn target(expr: &mut Expr) -> Option<Target<'_>> {
     }
 }
 
+/// What 64 bits cannot hold becomes the least of them, as in Go.
+fn milliseconds(seconds: f64) -> i64 {
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    let ms = (seconds * 1000.0).round();
+    if ms < BOUND { ms as i64 } else { i64::MIN }
+}
+
 impl Parser<'_> {
     /// All modifiers after `node`.
     pub(super) fn postfix(&mut self, mut node: Node) -> Parsed<Node> {
@@ -104,9 +111,10 @@ impl Parser<'_> {
         let pos = PosRange::new(node.expr.pos().start, self.last_closing);
         let (selector, fault) = match node.expr {
             Expr::VectorSelector(v) => {
-                let fault = if !v.offset.is_unset() {
+                // 3.14 sees only what is known at once: no computed offset, no start() and end()
+                let fault = if v.offset.ms != 0 {
                     Some("no offset modifiers allowed before range")
-                } else if v.at.is_some() {
+                } else if matches!(v.at, Some(AtModifier::Timestamp(_))) {
                     Some("no @ modifiers allowed before range")
                 } else {
                     None
@@ -188,7 +196,7 @@ impl Parser<'_> {
                     };
                     self.error(pos, format!("timestamp out of bounds for @ modifier: {shown}"));
                 }
-                AtModifier::Timestamp((seconds * 1000.0).round() as i64)
+                AtModifier::Timestamp(milliseconds(seconds))
             }
         };
         if node.broken_range {

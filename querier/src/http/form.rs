@@ -1,16 +1,29 @@
 //! Parameters of a request: the posted form first, then the URL, as Go merges them.
 
+use super::time::quote;
+
 /// Parameters in order; a name may come several times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Form {
     posted: Vec<(String, String)>,
     query: Vec<(String, String)>,
+    fault: Option<String>,
 }
 
 impl Form {
     /// Reads a posted form and a URL's query. What cannot be decoded is left out, as Go does.
     pub(crate) fn parse(posted: &[u8], query: &str) -> Self {
-        Form { posted: pairs(posted), query: pairs(query.as_bytes()) }
+        let (mut of_form, mut of_url) = (None, None);
+        Form {
+            posted: pairs(posted, &mut of_form),
+            query: pairs(query.as_bytes(), &mut of_url),
+            fault: of_form.or(of_url),
+        }
+    }
+
+    /// Why something was left out, in Go's words. Few requests fail for it.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
     }
 
     /// The first value of `name`, or "".
@@ -29,16 +42,39 @@ impl Form {
     }
 }
 
-fn pairs(text: &[u8]) -> Vec<(String, String)> {
-    text.split(|b| *b == b'&')
-        .filter(|pair| !pair.is_empty() && !pair.contains(&b';'))
-        .filter_map(|pair| {
-            let mut halves = pair.splitn(2, |b| *b == b'=');
-            let name = unescape(halves.next()?, true)?;
-            let value = unescape(halves.next().unwrap_or(b""), true)?;
-            Some((lossy(name), lossy(value)))
-        })
-        .collect()
+fn pairs(text: &[u8], fault: &mut Option<String>) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for pair in text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
+        if pair.contains(&b';') {
+            *fault = Some("invalid semicolon separator in query".to_owned());
+            continue;
+        }
+        let mut halves = pair.splitn(2, |b| *b == b'=');
+        let mut half = || {
+            let text = halves.next().unwrap_or(b"");
+            let bytes = unescape(text, true);
+            if bytes.is_none() && fault.is_none() {
+                *fault = Some(format!("invalid URL escape {}", quote(&broken_escape(text))));
+            }
+            bytes
+        };
+        if let Some(name) = half()
+            && let Some(value) = half()
+        {
+            pairs.push((lossy(name), lossy(value)));
+        }
+    }
+    pairs
+}
+
+/// The first `%` that is not followed by two digits, with what follows it.
+fn broken_escape(text: &[u8]) -> String {
+    let is_broken = |at: &usize| {
+        text[*at] == b'%'
+            && !text.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+    };
+    let at = (0..text.len()).find(is_broken).unwrap_or(0);
+    String::from_utf8_lossy(&text[at..text.len().min(at + 3)]).into_owned()
 }
 
 /// UTF-8, what is none replaced.
@@ -90,6 +126,19 @@ mod tests {
         assert_eq!((form.get("a"), form.get("b"), form.get("c"), form.get("f")), ("", "", "1", ""));
         assert_eq!(form.get("d;e"), "");
         assert_eq!(form.get("g"), "\u{fffd}");
+    }
+
+    #[test]
+    fn what_is_left_out_is_told() {
+        for (posted, query, fault) in [
+            ("a=%zz&b=%4", "", Some("invalid URL escape \"%zz\"")),
+            ("a=1&%", "c;d", Some("invalid URL escape \"%\"")),
+            ("a=%zz&c;d", "", Some("invalid semicolon separator in query")),
+            ("a=1", "b=%41%4", Some("invalid URL escape \"%4\"")),
+            ("a=%41&&=", "b", None),
+        ] {
+            assert_eq!(Form::parse(posted.as_bytes(), query).fault(), fault, "{posted} {query}");
+        }
     }
 
     proptest! {

@@ -107,8 +107,7 @@ fn label_of(path: &str) -> Result<String, ApiError> {
     let raw = path.strip_suffix("/values").and_then(|p| p.rsplit('/').next()).unwrap_or("");
     let bytes = unescape(raw.as_bytes(), false).unwrap_or_else(|| raw.as_bytes().to_vec());
     let name = match String::from_utf8(bytes) {
-        Ok(name) if !name.is_empty() => name,
-        Ok(_) => return Err(ApiError::BadData("invalid label name: \"\"".to_owned())),
+        Ok(name) => name,
         Err(error) => {
             let shown: String = error
                 .as_bytes()
@@ -120,7 +119,11 @@ fn label_of(path: &str) -> Result<String, ApiError> {
             return Err(ApiError::BadData(format!("invalid label name: \"{shown}\"")));
         }
     };
-    Ok(unescape_name(&name).unwrap_or(name))
+    let name = unescape_name(&name).unwrap_or(name);
+    if name.is_empty() {
+        return Err(ApiError::BadData("invalid label name: \"\"".to_owned()));
+    }
+    Ok(name)
 }
 
 /// Resolves `U__`: `__` is one underscore, `_2e_` a character by its number. `None` when it is not that form.
@@ -143,10 +146,13 @@ fn unescape_name(name: &str) -> Option<String> {
         rest = &rest[end + 1..];
     }
     out.push_str(rest);
-    Some(out).filter(|name| !name.is_empty())
+    Some(out)
 }
 
 pub(super) async fn series(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
+    if let Some(fault) = call.form.fault() {
+        return Err(ApiError::BadData(format!("error parsing form values: {fault}")));
+    }
     if call.form.all("match[]").next().is_none() {
         return Err(ApiError::BadData("no match[] parameter provided".to_owned()));
     }
@@ -266,6 +272,7 @@ mod tests {
         assert_eq!(of("/api/v1/label/a%2Fb/values"), Ok("a/b".into()));
         assert_eq!(of("/api/v1/label/U__a_2e_b__c/values"), Ok("a.b_c".into()));
         assert_eq!(of("/api/v1/label/U__a_2e/values"), Ok("U__a_2e".into()));
+        assert_eq!(of("/api/v1/label/U__/values"), Err("invalid label name: \"\"".into()));
         assert_eq!(of("/api/v1/label/U__a_xx_/values"), Ok("U__a_xx_".into()));
         assert_eq!(of("/api/v1/label/U__a_d800_/values"), Ok("U__a_d800_".into()));
         assert_eq!(of("/api/v1/label/%FF/values"), Err("invalid label name: \"\\xff\"".into()));

@@ -40,7 +40,7 @@ pub(super) async fn instant(api: Arc<Api>, call: Call) -> Result<Reply, ApiError
 pub(super) fn instant_times(api: &Api, call: &Call) -> Result<Times, ApiError> {
     let now = Time::from_ms(api.runtime.now_ms());
     let time = parse_time_parameter("time", call.form.get("time"), now);
-    Ok(Times::Instant(time.map_err(|e| ApiError::parameter("time", e))?.ms()))
+    Ok(Times::Instant(time.map_err(|e| ApiError::parameter("time", e))?.evaluation_ms()))
 }
 
 pub(super) async fn range(api: Arc<Api>, call: Call) -> Result<Reply, ApiError> {
@@ -67,10 +67,12 @@ pub(super) fn range_times(api: &Api, call: &Call) -> Result<Times, ApiError> {
         ));
     }
     let most = api.limits.points_max;
-    if most > 0 && (end.0 - start.0) / i128::from(step) > most as i128 {
+    // the difference ends where 64 bits do
+    let nanos = (end.0 - start.0).min(i128::from(i64::MAX));
+    if most > 0 && nanos / i128::from(step) > most as i128 {
         return Err(too_many_points(most));
     }
-    Ok(Times::Range { start: start.ms(), end: end.ms(), step: step / 1_000_000 })
+    Ok(Times::Range { start: start.evaluation_ms(), end: end.evaluation_ms(), step: step / 1_000_000 })
 }
 
 fn options(call: &Call, limit: usize) -> Result<Options, ApiError> {

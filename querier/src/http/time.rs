@@ -7,7 +7,11 @@ const NANOS_PER_SECOND: i128 = 1_000_000_000;
 const FIRST_SECOND: i64 = i64::MIN / 1000 + 62_135_596_801;
 const LAST_SECOND: i64 = i64::MAX / 1000 - 62_135_596_801;
 
-/// A point in time, Unix nanoseconds.
+/// Seconds from the year 1, Go's first moment, to 1970.
+const SECONDS_BEFORE_1970: i64 = 62_135_596_800;
+
+/// A point in time, Unix nanoseconds. In the order of Go's times, whose seconds are counted from the year 1 in 64 bits:
+/// what lies beyond their end comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Time(pub(crate) i128);
 
@@ -21,9 +25,23 @@ impl Time {
         Time(i128::from(ms) * 1_000_000)
     }
 
-    /// Whole milliseconds, rounded down.
+    fn of_unix(second: i64, nanos: i64) -> Self {
+        let second = second.wrapping_add(nanos.div_euclid(1_000_000_000));
+        let nanos = nanos.rem_euclid(1_000_000_000);
+        let from_year_1 = i128::from(second.wrapping_add(SECONDS_BEFORE_1970));
+        Time((from_year_1 - i128::from(SECONDS_BEFORE_1970)) * NANOS_PER_SECOND + i128::from(nanos))
+    }
+
+    /// Whole milliseconds, rounded down; what does not fit wraps around.
     pub(crate) fn ms(self) -> i64 {
-        self.0.div_euclid(1_000_000) as i64
+        let second = self.0.div_euclid(NANOS_PER_SECOND) as i64;
+        second.wrapping_mul(1000).wrapping_add(self.0.rem_euclid(NANOS_PER_SECOND) as i64 / 1_000_000)
+    }
+
+    /// Milliseconds as the engine of Prometheus takes them: by way of nanoseconds, 292 years around 1970, beyond which
+    /// they wrap around.
+    pub(crate) fn evaluation_ms(self) -> i64 {
+        self.0 as i64 / 1_000_000
     }
 }
 
@@ -32,10 +50,7 @@ pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
     if let Some(seconds) = parse_float(text) {
         let whole = seconds.trunc();
         let fraction = ((seconds - whole) * 1000.0).round() / 1000.0;
-        if (FIRST_SECOND as f64..=LAST_SECOND as f64).contains(&whole) {
-            let nanos = (fraction * 1e9) as i128;
-            return Ok(Time(whole as i128 * NANOS_PER_SECOND + nanos));
-        }
+        return Ok(Time::of_unix(integer(whole), integer(fraction * 1e9)));
     } else if let Some(time) = parse_rfc3339(text) {
         return Ok(time);
     }
@@ -44,6 +59,12 @@ pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
         "292277025-08-18T07:12:54.999999999Z" => Ok(Time::LAST),
         _ => Err(format!("cannot parse {} to a valid timestamp", quote(text))),
     }
+}
+
+/// As processors convert: what is no 64-bit integer, NaN too, becomes the least.
+fn integer(value: f64) -> i64 {
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    if (-BOUND..BOUND).contains(&value) { value as i64 } else { i64::MIN }
 }
 
 /// Reads parameter `name`; `default` when it is not there.
@@ -55,15 +76,39 @@ pub(crate) fn parse_time_parameter(name: &str, text: &str, default: Time) -> Res
 }
 
 fn parse_rfc3339(text: &str) -> Option<Time> {
-    // chrono takes lower case, blanks and leap seconds, Go takes a comma
-    let strict = text.as_bytes().get(10) == Some(&b'T')
+    // chrono takes lower case, blanks and leap seconds, Go takes a comma and zones of up to 24 hours and 60 minutes
+    let strict = text.is_ascii()
+        && text.as_bytes().get(10) == Some(&b'T')
         && !text.contains(['t', 'z', ' '])
         && text.as_bytes().get(17) != Some(&b'6');
     if !strict {
         return None;
     }
-    let time = DateTime::parse_from_rfc3339(&text.replacen(',', ".", 1)).ok()?;
-    Some(Time(i128::from(time.timestamp()) * NANOS_PER_SECOND + i128::from(time.timestamp_subsec_nanos())))
+    let (local, ahead) = match text.strip_suffix('Z') {
+        Some(local) => (local, 0),
+        None => {
+            let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
+            (local, zone_seconds(zone)?)
+        }
+    };
+    let time = DateTime::parse_from_rfc3339(&(local.replacen(',', ".", 1) + "Z")).ok()?;
+    let second = i128::from(time.timestamp() - ahead);
+    Some(Time(second * NANOS_PER_SECOND + i128::from(time.timestamp_subsec_nanos())))
+}
+
+/// `+hh:mm` in seconds.
+fn zone_seconds(zone: &str) -> Option<i64> {
+    let (sign, rest) = match zone.as_bytes().first()? {
+        b'+' => (1, &zone[1..]),
+        b'-' => (-1, &zone[1..]),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let number = |digits: &str, most: i64| -> Option<i64> {
+        let plain = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
+        digits.parse().ok().filter(|n| plain && *n <= most)
+    };
+    Some(sign * (number(hours, 24)? * 3600 + number(minutes, 60)? * 60))
 }
 
 /// Reads seconds or `1h30m` as nanoseconds.
@@ -181,20 +226,43 @@ mod tests {
         for text in [
             "",
             "x",
-            "NaN",
-            "Inf",
-            "1e300",
             "1e400",
             "0x10",
             "2020-01-01t00:00:00z",
             "2020-01-01",
             "_1",
             "1_",
+            "2020-01-01T00:00:00+24:01x",
+            "2020-01-01T00:00:00+25:00",
+            "2020-01-01T00:00:00+01:61",
+            "2020-01-01T00:00:00+0100",
+            "2020-01-01T00:00:00",
         ] {
             assert_eq!(ms(text), None, "{text}");
         }
         assert_eq!(ms("2020-01-01T00:00:60Z"), None);
         assert_eq!(parse_time("x").unwrap_err(), "cannot parse \"x\" to a valid timestamp");
+    }
+
+    #[test]
+    fn times_wrap_where_those_of_prometheus_do() {
+        for (text, expected) in [
+            ("NaN", -9_223_372_036_854),
+            ("-Inf", -9_223_372_036_854),
+            ("1e30", 0),
+            ("9223372036854775807", 0),
+            ("9999999999", -8_446_744_074_709),
+            ("9999-12-31T23:59:59Z", -4_852_116_232_933),
+            ("0001-01-01T00:00:00Z", -6_795_364_578_871),
+            ("1970-01-01T00:50:00+24:00", -83_400_000),
+            ("1970-01-01T00:50:00.9999-24:60", 93_000_999),
+            ("1969-12-31T23:59:59.9995Z", 0),
+            ("-0.0005", -1),
+        ] {
+            assert_eq!(parse_time(text).map(Time::evaluation_ms), Ok(expected), "{text}");
+        }
+        assert!(parse_time("Inf").unwrap() < parse_time("0").unwrap());
+        assert!(parse_time("NaN").unwrap() < parse_time("-1e12").unwrap());
     }
 
     #[test]

@@ -178,12 +178,14 @@ pub(super) fn double_exponential_smoothing(
     let [smoothing, trend] = w.params;
     if smoothing <= 0.0 || smoothing >= 1.0 {
         return Err(QueryError::Execution(format!(
-            "invalid smoothing factor. Expected: 0 < sf < 1, got: {smoothing:.6}"
+            "invalid smoothing factor. Expected: 0 < sf < 1, got: {}",
+            crate::go_format::format_fixed(smoothing)
         )));
     }
     if trend <= 0.0 || trend >= 1.0 {
         return Err(QueryError::Execution(format!(
-            "invalid trend factor. Expected: 0 < tf < 1, got: {trend:.6}"
+            "invalid trend factor. Expected: 0 < tf < 1, got: {}",
+            crate::go_format::format_fixed(trend)
         )));
     }
     if !enough(w, notes) {

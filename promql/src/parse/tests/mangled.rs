@@ -46,7 +46,7 @@ pub(super) const MANGLED: &[(&str, &str)] = &[
     (r#"sum by("") (foo)"#, r#"1:8: parse error: invalid label name for grouping: """#),
     (r#"foo{__name__ ="offset bar"}"#, r#"1:1: parse error: metric name must not be set twice: "foo" or "offset bar""#),
     ("foo[5%0d]", "1:6: parse error: modulo by zero"),
-    ("somektric @ end()[5m]", "1:18: parse error: no @ modifiers allowed before range"),
+    ("somektric @ 5[5m]", "1:14: parse error: no @ modifiers allowed before range"),
     ("count_values():),#!~", "1:1: parse error: no arguments for aggregate expression provided"),
     ("# 1_000 ]", "1:1: parse error: no expression found in input"),
     ("foo and on(bar) group_left(baz) bar", r#"1:1: parse error: no grouping allowed for "and" operation"#),
