@@ -362,7 +362,9 @@ fn is_scaled(task: &ValueTask) -> bool {
 
 /// The first of the tasks, and those behind it that go on where the one before ends.
 fn run_of(tasks: &[ValueTask]) -> &[ValueTask] {
-    let Some(first) = tasks.first().filter(|task| is_scaled(task)) else { return &tasks[..tasks.len().min(1)] };
+    let Some(first) = tasks.first().filter(|task| is_scaled(task)) else {
+        return &tasks[..tasks.len().min(1)];
+    };
     let goes_on = |pair: &[ValueTask]| {
         is_scaled(&pair[1])
             && pair[0].rows.end == pair[1].rows.start
