@@ -7,7 +7,7 @@ use regex_automata::util::captures::Captures;
 
 use crate::go_regex::{self, WithCaptures};
 
-/// An expression anchored at both ends, and templates (`$1`, `${name}`, `$$`) filled from what it captures.
+/// An expression, anchored at both ends unless it is a searching one, and templates (`$1`, `${name}`, `$$`) filled from what it captures.
 #[derive(Clone)]
 pub struct Replacer(Arc<WithCaptures>);
 
@@ -24,6 +24,33 @@ impl Replacer {
     /// Go's text when it is none.
     pub fn new(pattern: &str) -> Result<Self, String> {
         go_regex::compile_with_captures(pattern).map(|compiled| Replacer(Arc::new(compiled)))
+    }
+
+    /// Reads an expression in Go's syntax that is looked for anywhere in a text, for `is_match` and `replace_all`.
+    ///
+    /// # Errors
+    /// Go's text when it is none.
+    pub fn searching(pattern: &str) -> Result<Self, String> {
+        go_regex::compile_search(pattern).map(|compiled| Replacer(Arc::new(compiled)))
+    }
+
+    /// Whether it matches.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.0.regex.is_match(text)
+    }
+
+    /// The text with every match replaced by the filled template.
+    pub fn replace_all(&self, text: &str, template: &str) -> String {
+        let mut out = String::new();
+        let mut end = 0;
+        for captures in self.0.regex.captures_iter(text) {
+            let Some(found) = captures.get_match() else { continue };
+            out.push_str(text.get(end..found.start()).unwrap_or_default());
+            out.push_str(&self.expand(text, &captures, template));
+            end = found.end();
+        }
+        out.push_str(text.get(end..).unwrap_or_default());
+        out
     }
 
     /// The filled template, when `text` matches as a whole.
@@ -99,5 +126,12 @@ mod tests {
         assert_eq!(Replacer::new("(a)|(b)").unwrap().replace("b", "<$1$2>").as_deref(), Some("<b>"));
         assert_eq!(Replacer::new("(?:(a){0})(b)").unwrap().replace("b", "<$1$2>").as_deref(), Some("<b>"));
         assert!(Replacer::new("(.*").is_err());
+        let all = |pattern: &str, text: &str, template: &str| {
+            Replacer::searching(pattern).unwrap().replace_all(text, template)
+        };
+        assert_eq!(all("(a)(b)?", "xaby", "<$2$1>"), "x<ba>y");
+        assert_eq!(all("b*", "abc", "-"), "-a-c-");
+        assert_eq!(all("", "aé", "-"), "-a-é-");
+        assert!(!Replacer::searching("a.b").unwrap().is_match("a\nb"));
     }
 }

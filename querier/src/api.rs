@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use model::TenantId;
@@ -167,6 +168,14 @@ impl Api {
     pub fn log_queries(&self, log: QueryLog) {
         if self.query_log.set(log).is_err() {
             tracing::warn!("queries are logged already");
+        }
+    }
+
+    /// Waits until all queries that have ended are logged, `limit` at most; gives whether they are.
+    pub async fn flush_query_log(&self, limit: Duration) -> bool {
+        match self.query_log.get() {
+            Some(log) => log.flush(&self.runtime, limit).await,
+            None => true,
         }
     }
 

@@ -7,19 +7,28 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use runtime::{Disk, DiskFile, OpenMode, Runtime, Task};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Lines that wait to be written.
 const WAITING_MAX: usize = 1024;
 /// Bytes written at once, about.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// The query log; lines are written until it is dropped.
+/// What waits for the writer.
+#[derive(Debug)]
+enum Entry {
+    Line(Vec<u8>),
+    /// Who wants to know when all before it is written.
+    Flush(oneshot::Sender<()>),
+}
+
+/// The query log; lines are written until it is dropped. Those that wait then are lost, unless it was flushed.
 #[derive(Debug)]
 pub struct QueryLog {
-    lines: mpsc::Sender<Vec<u8>>,
+    lines: mpsc::Sender<Entry>,
     counts: Arc<Counts>,
     _writer: Task<()>,
 }
@@ -45,8 +54,20 @@ impl QueryLog {
 
     /// Appends a line, newline included.
     pub(crate) fn append(&self, line: Vec<u8>) {
-        if self.lines.try_send(line).is_err() {
+        if self.lines.try_send(Entry::Line(line)).is_err() {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until all lines that wait now are written, `limit` at most; gives whether they are.
+    pub(crate) async fn flush(&self, runtime: &Runtime, limit: Duration) -> bool {
+        let flushed = async {
+            let (tell, told) = oneshot::channel();
+            self.lines.send(Entry::Flush(tell)).await.is_ok() && told.await.is_ok()
+        };
+        tokio::select! { biased;
+            flushed = flushed => flushed,
+            () = runtime.sleep(limit) => false,
         }
     }
 
@@ -56,20 +77,20 @@ impl QueryLog {
     }
 }
 
-async fn write(
-    runtime: Runtime,
-    mut file: LogFile,
-    mut waiting: mpsc::Receiver<Vec<u8>>,
-    counts: Arc<Counts>,
-) {
+async fn write(runtime: Runtime, mut file: LogFile, mut waiting: mpsc::Receiver<Entry>, counts: Arc<Counts>) {
     let mut is_troubled = false;
-    while let Some(mut batch) = waiting.recv().await {
-        let mut lines = 1;
-        while batch.len() < BATCH_BYTES
-            && let Ok(line) = waiting.try_recv()
-        {
-            batch.extend_from_slice(&line);
-            lines += 1;
+    while let Some(first) = waiting.recv().await {
+        let (mut batch, mut lines, mut to_tell) = (Vec::new(), 0, Vec::new());
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            match entry {
+                Entry::Line(line) => {
+                    batch.extend_from_slice(&line);
+                    lines += 1;
+                }
+                Entry::Flush(tell) => to_tell.push(tell),
+            }
+            next = if batch.len() < BATCH_BYTES { waiting.try_recv().ok() } else { None };
         }
         let job = runtime.blocking(move || {
             let result = file.append(&batch);
@@ -78,17 +99,22 @@ async fn write(
         let Ok((same, result)) = job.await else { return };
         file = same;
         match result {
-            Ok(()) => counts.written.fetch_add(lines, Ordering::Relaxed),
+            Ok(()) => {
+                is_troubled = false;
+                counts.written.fetch_add(lines, Ordering::Relaxed);
+            }
             Err(error) => {
                 if !is_troubled {
                     tracing::warn!(%error, file = %file.path.display(), "the query log cannot be written");
                 }
                 is_troubled = true;
                 counts.lost.fetch_add(lines, Ordering::Relaxed);
-                continue;
             }
-        };
-        is_troubled = false;
+        }
+        for tell in to_tell {
+            // who asked may have gone
+            let _gone = tell.send(());
+        }
     }
 }
 
@@ -158,8 +184,23 @@ mod tests {
             log.append(b"x\n".to_vec());
         }
         assert_eq!(log.counts(), (0, 3));
-        runtime.block_on(async { runtime.sleep(std::time::Duration::from_millis(1)).await });
+        runtime.block_on(async { runtime.sleep(Duration::from_millis(1)).await });
         assert_eq!(log.counts(), (WAITING_MAX as u64, 3));
         assert_eq!(runtime.disk().read(&path).unwrap().len(), 2 * WAITING_MAX);
+    }
+
+    #[test]
+    fn what_waits_is_written_before_a_flush_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("q.log");
+        let runtime = Runtime::simulated(1).with_disk(Runtime::real().disk());
+        let log = QueryLog::start(&runtime, &path, 1 << 20).unwrap();
+        for _ in 0..WAITING_MAX {
+            log.append(b"x\n".to_vec());
+        }
+        let limit = Duration::from_secs(1);
+        assert!(runtime.block_on(async { log.flush(&runtime, limit).await }));
+        assert_eq!(runtime.disk().read(&path).unwrap().len(), 2 * WAITING_MAX);
+        assert!(!runtime.block_on(async { log.flush(&runtime, Duration::ZERO).await }));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use flight::{RemoteNode, Traffic};
@@ -165,8 +166,14 @@ impl Node {
         if let Some(data) = &self.data {
             data.stop().await;
         }
+        if !self.api.flush_query_log(QUERY_LOG_LIMIT).await {
+            tracing::warn!("the last queries are missing in the query log");
+        }
     }
 }
+
+/// How long the last lines of the query log may take.
+const QUERY_LOG_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the engine is built with.
 fn engine_options(config: &Config) -> Result<EngineOptions> {

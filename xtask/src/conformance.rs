@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::process::program;
-use crate::{differential, end_to_end};
+use crate::{differential, end_to_end, promtool as tool};
 
 /// The absolute path of the binary under test: `EPIMETHEUS`, or built now in the profile that the tests use.
 pub(crate) fn binary() -> Result<PathBuf> {
@@ -42,6 +42,9 @@ pub(crate) fn run() -> Result<()> {
     for (name, result) in promql_scripts(&binary)? {
         part(&name, result);
     }
+    for (name, result) in tool::run(&binary)? {
+        part(&name, result);
+    }
     for (name, result) in generated_queries(&binary) {
         part(name, result);
     }
@@ -53,10 +56,30 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// Compares with promtool alone.
+pub(crate) fn promtool() -> Result<()> {
+    let mut failed = 0u32;
+    for (name, result) in tool::run(&binary()?)? {
+        match result {
+            Ok(line) => println!("{name}: ok: {line}"),
+            Err(error) => {
+                failed += 1;
+                println!("{name}: FAILED: {error:#}");
+            }
+        }
+    }
+    ensure!(failed == 0, "{failed} comparisons failed");
+    Ok(())
+}
+
 /// Evaluations that Prometheus's scripts hold at least, all together.
 const PROMQL_EVALUATIONS_MIN: u64 = 2214;
 
-/// Every script of `PROMQLTEST_DIR` by itself, in memory and through storage, and how many evaluations they held.
+/// How the data of a script is held.
+const WAYS: [(&str, &[&str]); 3] =
+    [("", &[]), (" through storage", &["--storage"]), (" through three nodes", &["--storage", "--nodes=3"])];
+
+/// Every script of `PROMQLTEST_DIR` by itself, every way, and how many evaluations they held.
 fn promql_scripts(binary: &Path) -> Result<Vec<(String, Result<String>)>> {
     let dir = std::env::var("PROMQLTEST_DIR").context("PROMQLTEST_DIR is not set")?;
     let mut scripts = Vec::new();
@@ -68,11 +91,10 @@ fn promql_scripts(binary: &Path) -> Result<Vec<(String, Result<String>)>> {
     }
     scripts.sort();
     let mut parts = Vec::new();
-    for storage in [false, true] {
-        let way = if storage { " through storage" } else { "" };
+    for (way, flags) in WAYS {
         let mut total = 0;
         for path in &scripts {
-            let result = promql_script(binary, path, storage);
+            let result = promql_script(binary, path, flags);
             total += *result.as_ref().unwrap_or(&0);
             let line = result.map(|passed| format!("{passed} evaluations"));
             parts.push((format!("promql script{way} {}", path.display()), line));
@@ -86,12 +108,9 @@ fn promql_scripts(binary: &Path) -> Result<Vec<(String, Result<String>)>> {
 }
 
 /// How many evaluations of one script passed; an error when any failed.
-fn promql_script(binary: &Path, script: &Path, storage: bool) -> Result<u64> {
+fn promql_script(binary: &Path, script: &Path, flags: &[&str]) -> Result<u64> {
     let mut command = Command::new(binary);
-    command.args(["test", "promql", "--verbose"]);
-    if storage {
-        command.arg("--storage");
-    }
+    command.args(["test", "promql", "--verbose"]).args(flags);
     let output = command.arg(script).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let last = text.lines().last().unwrap_or("");

@@ -10,6 +10,7 @@ mod differential;
 mod end_to_end;
 mod http;
 mod process;
+mod promtool;
 
 use anyhow::{Result, bail};
 
@@ -18,9 +19,11 @@ cargo xtask COMMAND
 
   conformance        everything that needs outside parts: Prometheus's test scripts (PROMQLTEST_DIR),
                      a real Prometheus writing into us and answering the same queries, DuckDB and
-                     pyarrow reading our blocks. Fails when a part is missing.
+                     pyarrow reading our blocks, promtool over the same rule files and tests.
+                     Fails when a part is missing.
   crash [ROUNDS]     kill -9 under load and restart, ROUNDS times (default 200): every acknowledged
                      sample must be there, once.
+  promtool           the part of conformance that compares our command line with promtool's.
   differential       generated queries, asked of us and of a Prometheus over the same data; every
                      difference that no rule explains is shown, and is a failure.
                        --queries N (10000)   --seed N (1)   --prometheus PATH (PROMETHEUS2)
@@ -36,6 +39,7 @@ Outside parts are looked for in PATH; these variables name them:
   PROMQLTEST_DIR     folder of Prometheus's promql/promqltest/testdata
   PROMETHEUS2        an older Prometheus, the client        (default prometheus)
   PROMETHEUS3        today's Prometheus, the judge          (default prometheus3)
+  PROMTOOL           its promtool                           (default promtool)
   NODE_EXPORTER      node_exporter                          (default prometheus-node-exporter)
   MINIO              MinIO, the bucket                      (default minio)
   PYTHON             Python with duckdb and pyarrow         (default python3)
@@ -45,6 +49,7 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     match args.next().as_deref() {
         Some("conformance") => conformance::run(),
+        Some("promtool") => conformance::promtool(),
         Some("crash") => {
             let rounds = args.next().map_or(Ok(200), |text| text.parse())?;
             let binary = conformance::binary()?;

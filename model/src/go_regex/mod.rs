@@ -46,11 +46,20 @@ pub(crate) fn compile_with_captures(pattern: &str) -> Result<WithCaptures, Strin
     Ok(WithCaptures { regex: build(parsed.hir, pattern)?, names: parsed.names })
 }
 
+/// Reads `pattern` in Go's syntax as it stands: found anywhere, dot not matching newlines.
+pub(crate) fn compile_search(pattern: &str) -> Result<WithCaptures, String> {
+    let parsed = parse::Parser::new(pattern, true).without_dot_newline().run()?;
+    Ok(WithCaptures { regex: build_as_is(&parsed.hir, pattern)?, names: parsed.names })
+}
+
 fn build(hir: Hir, pattern: &str) -> Result<meta::Regex, String> {
-    let anchored = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
+    build_as_is(&Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]), pattern)
+}
+
+fn build_as_is(hir: &Hir, pattern: &str) -> Result<meta::Regex, String> {
     let config = meta::Config::new().nfa_size_limit(Some(PROGRAM_BYTES_MAX)).utf8_empty(false);
     meta::Regex::builder()
         .configure(config)
-        .build_from_hir(&anchored)
+        .build_from_hir(hir)
         .map_err(|_| format!("expression too large: `{pattern}`"))
 }

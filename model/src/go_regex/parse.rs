@@ -157,6 +157,12 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// A dot matches no newline, unless the expression says so.
+    pub(super) fn without_dot_newline(mut self) -> Self {
+        self.flags.dot_newline = false;
+        self
+    }
+
     /// Reads all of it.
     pub(super) fn run(mut self) -> Result<Parsed, String> {
         self.read().map_err(|Failure(text)| text)?;

@@ -1,10 +1,13 @@
 //! Expanding a tree.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::node::{Arg, Command, Node, Pipe, Tree};
+use super::fields::{Field, field};
+use super::functions::{self, Failure, Type};
+use super::node::{Arg, Call, Command, Node, Operand, Pipe, Tree};
 use super::value::Value;
-use super::{AlertData, Answers, Expansion, TemplateError, functions};
+use super::{AlertData, Answers, Expansion, TemplateError};
 
 /// Largest output in bytes.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -31,30 +34,90 @@ pub(super) struct Context<'a> {
     pub(super) answers: &'a Answers,
 }
 
+/// A value, and whether its place holds values of any type: messages name the type of the place.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Got {
+    pub(super) value: Value,
+    pub(super) boxed: bool,
+}
+
+impl Got {
+    pub(super) fn plain(value: Value) -> Self {
+        Got { value, boxed: false }
+    }
+
+    pub(super) fn boxed(value: Value) -> Self {
+        Got { value, boxed: true }
+    }
+
+    /// Nothing at all, not even a place that holds nothing.
+    fn is_nothing(&self) -> bool {
+        self.value == Value::Nil && !self.boxed
+    }
+
+    fn type_name(&self) -> &'static str {
+        if self.boxed { "interface {}" } else { self.value.type_name() }
+    }
+}
+
+/// What is under way, as messages say it.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Pipe(&'a Pipe),
+    Command(&'a Command),
+    Operand(&'a Operand),
+    Call(&'a Call),
+}
+
+impl Place<'_> {
+    fn at(self) -> usize {
+        match self {
+            Place::Pipe(pipe) => pipe.at,
+            Place::Command(command) => command.at,
+            Place::Operand(operand) => operand.at,
+            Place::Call(call) => call.at,
+        }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Pipe(pipe) => write!(f, "{pipe}"),
+            Place::Command(command) => write!(f, "{command}"),
+            Place::Operand(operand) => write!(f, "{operand}"),
+            Place::Call(call) => write!(f, "{call}"),
+        }
+    }
+}
+
 struct Exec<'a> {
     tree: &'a Tree,
     context: Context<'a>,
     out: String,
-    variables: Vec<(String, Value)>,
+    variables: Vec<(&'a str, Got)>,
     steps: usize,
     calls: usize,
     /// The template under way.
     name: &'a str,
+    place: Option<Place<'a>>,
 }
 
 type Ran<T> = Result<T, Stop>;
 
 pub(super) fn execute(tree: &Tree, data: &AlertData, answers: &Answers) -> Result<Expansion, TemplateError> {
+    let root = Got::plain(Value::Root(Arc::new(data.clone())));
     let mut exec = Exec {
         tree,
         context: Context { data, answers },
         out: String::new(),
-        variables: vec![("$".to_owned(), Value::Root)],
+        variables: vec![("$", root.clone())],
         steps: 0,
         calls: 0,
         name: &tree.name,
+        place: None,
     };
-    match exec.list(&tree.root, &Value::Root) {
+    match exec.list(&tree.root, &root) {
         Ok(()) | Err(Stop::Break | Stop::Continue) => Ok(Expansion::Done(exec.out)),
         Err(Stop::Needs(query)) => Ok(Expansion::Needs(query)),
         Err(Stop::Failed(error)) => Err(error),
@@ -62,54 +125,57 @@ pub(super) fn execute(tree: &Tree, data: &AlertData, answers: &Answers) -> Resul
 }
 
 impl<'a> Exec<'a> {
-    fn fail<T>(&self, at: usize, context: &str, why: &str) -> Ran<T> {
-        let text = &self.tree.text[..at.min(self.tree.text.len())];
+    fn fail<T>(&self, why: &str) -> Ran<T> {
+        let Some(place) = self.place else {
+            return Err(Stop::Failed(TemplateError(format!("template: {}: {why}", self.name))));
+        };
+        let text = &self.tree.text[..place.at().min(self.tree.text.len())];
         let line = 1 + text.matches('\n').count();
         let column = text.rfind('\n').map_or(text.len(), |i| text.len() - i - 1);
         Err(Stop::Failed(TemplateError(format!(
-            "template: {}:{line}:{column}: executing {} at <{context}>: {why}",
+            "template: {}:{line}:{column}: executing {} at <{place}>: {why}",
             self.tree.name,
-            promql::go_quote(self.name)
+            model::go_quote(self.name)
         ))))
     }
 
-    fn list(&mut self, nodes: &'a [Node], dot: &Value) -> Ran<()> {
+    fn list(&mut self, nodes: &'a [Node], dot: &Got) -> Ran<()> {
         nodes.iter().try_for_each(|node| self.node(node, dot))
     }
 
     fn write(&mut self, text: &str) -> Ran<()> {
         if self.out.len() + text.len() > OUTPUT_BYTES_MAX {
-            return self.fail(0, "", &format!("the text is longer than {OUTPUT_BYTES_MAX} bytes"));
+            return self.fail(&format!("the text is longer than {OUTPUT_BYTES_MAX} bytes"));
         }
         self.out.push_str(text);
         Ok(())
     }
 
-    fn step(&mut self, at: usize) -> Ran<()> {
+    fn step(&mut self) -> Ran<()> {
         if self.steps >= STEPS_MAX {
-            return self.fail(at, "", &format!("the template takes more than {STEPS_MAX} steps"));
+            return self.fail(&format!("the template takes more than {STEPS_MAX} steps"));
         }
         self.steps += 1;
         Ok(())
     }
 
-    fn node(&mut self, node: &'a Node, dot: &Value) -> Ran<()> {
-        self.step(0)?;
+    fn node(&mut self, node: &'a Node, dot: &Got) -> Ran<()> {
+        self.step()?;
         match node {
             Node::Text(text) => self.write(text),
             Node::Action(pipe) => {
-                let value = self.pipe(pipe, dot)?;
+                let got = self.pipe(pipe, dot)?;
                 if pipe.variables.is_empty() {
-                    self.write(&value.show())?;
+                    self.write(&got.value.show())?;
                 }
                 Ok(())
             }
             Node::If { pipe, then, otherwise } | Node::With { pipe, then, otherwise } => {
                 let known = self.variables.len();
-                let value = self.pipe(pipe, dot)?;
+                let got = self.pipe(pipe, dot)?;
                 let is_with = matches!(node, Node::With { .. });
-                let ran = match value.is_true() {
-                    true if is_with => self.list(then, &value),
+                let ran = match got.value.is_true() {
+                    true if is_with => self.list(then, &got),
                     true => self.list(then, dot),
                     false => self.list(otherwise, dot),
                 };
@@ -122,31 +188,29 @@ impl<'a> Exec<'a> {
                 self.variables.truncate(known);
                 ran
             }
-            Node::Template { name, pipe, at } => self.call(name, pipe.as_ref(), *at, dot),
+            Node::Template(call) => self.call(call, dot),
             Node::Break => Err(Stop::Break),
             Node::Continue => Err(Stop::Continue),
         }
     }
 
-    fn call(&mut self, name: &str, pipe: Option<&'a Pipe>, at: usize, dot: &Value) -> Ran<()> {
+    fn call(&mut self, call: &'a Call, dot: &Got) -> Ran<()> {
+        self.place = Some(Place::Call(call));
         let tree = self.tree;
-        let Some((name, nodes)) = tree.defined.get_key_value(name) else {
-            let shown = promql::go_quote(name);
-            return self.fail(
-                at,
-                &format!("{{{{template {shown}}}}}"),
-                &format!("template {shown} not defined"),
-            );
+        let (name, nodes) = match tree.defined.get_key_value(&call.name) {
+            Some((name, nodes)) => (name, nodes),
+            None if call.name == tree.name => (&tree.name, &tree.root),
+            None => return self.fail(&format!("template {} not defined", model::go_quote(&call.name))),
         };
-        let dot = match pipe {
+        if self.calls == CALLS_MAX {
+            return self.fail(&format!("exceeded maximum template depth ({CALLS_MAX})"));
+        }
+        let dot = match &call.pipe {
             Some(pipe) => self.pipe(pipe, dot)?,
-            None => Value::Nil,
+            None => Got::plain(Value::Nil),
         };
         self.calls += 1;
-        if self.calls > CALLS_MAX {
-            return self.fail(at, name, "exceeded maximum template depth (100)");
-        }
-        let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
+        let variables = std::mem::replace(&mut self.variables, vec![("$", dot.clone())]);
         let outer = std::mem::replace(&mut self.name, name);
         let ran = self.list(nodes, &dot);
         (self.variables, self.name) = (variables, outer);
@@ -154,44 +218,49 @@ impl<'a> Exec<'a> {
         ran
     }
 
-    fn range(&mut self, pipe: &'a Pipe, each: &'a [Node], otherwise: &'a [Node], dot: &Value) -> Ran<()> {
-        let over = self.commands(pipe, dot)?;
-        let items: Vec<(Value, Value)> = match &over {
-            Value::Vector(samples) => {
-                (0..).zip(samples).map(|(i, s)| (Value::Int(i), Value::Sample(Arc::clone(s)))).collect()
+    fn range(&mut self, pipe: &'a Pipe, each: &'a [Node], otherwise: &'a [Node], dot: &Got) -> Ran<()> {
+        let over = self.pipe(pipe, dot)?.value;
+        let text = |text: &String| Got::plain(Value::Text(text.clone()));
+        let items: Vec<(Got, Got)> = match &over {
+            Value::Vector(samples) => (0..)
+                .zip(samples)
+                .map(|(i, s)| (Got::plain(Value::Int(i)), Got::plain(Value::Sample(Arc::clone(s)))))
+                .collect(),
+            Value::Labels(labels) => labels.iter().map(|(n, v)| (text(n), text(v))).collect(),
+            Value::Args(args) => args.iter().map(|(n, v)| (text(n), Got::boxed(v.clone()))).collect(),
+            Value::Int(count) if pipe.variables.len() > 1 => {
+                return self.fail(&format!("can't use {count} to iterate over more than one variable"));
             }
-            Value::Labels(labels) => {
-                labels.iter().map(|(n, v)| (Value::Text(n.clone()), Value::Text(v.clone()))).collect()
-            }
-            Value::Args(args) => args.iter().map(|(n, v)| (Value::Text(n.clone()), v.clone())).collect(),
             Value::Int(count) => {
                 // one more than there are steps left is never reached
                 let most = (STEPS_MAX - self.steps) as i64 + 1;
-                (0..(*count).min(most)).map(|i| (Value::Int(i), Value::Int(i))).collect()
+                let number = |i| Got::plain(Value::Int(i));
+                (0..(*count).min(most)).map(|i| (number(i), number(i))).collect()
             }
             Value::Nil => Vec::new(),
-            other => {
-                let at = pipe.commands.first().map_or(0, |c| c.at);
-                let why = format!("range can't iterate over {}", other.show());
-                return self.fail(at, &pipe.to_string(), &why);
-            }
+            other => return self.fail(&format!("range can't iterate over {}", other.show())),
         };
         if items.is_empty() {
             return self.list(otherwise, dot);
         }
         let known = self.variables.len();
         for (key, item) in items {
-            self.step(pipe.commands.first().map_or(0, |c| c.at))?;
-            self.variables.truncate(known);
-            match &pipe.variables[..] {
-                [] => {}
-                [one] => self.set(one, item.clone(), pipe.assigns),
-                [index, one, ..] => {
-                    self.set(index, key, pipe.assigns);
-                    self.set(one, item.clone(), pipe.assigns);
+            self.step()?;
+            let values = match pipe.variables.len() {
+                0 => vec![],
+                1 => vec![item.clone()],
+                _ => vec![key, item.clone()],
+            };
+            for (i, (name, value)) in pipe.variables.iter().zip(values).enumerate() {
+                match pipe.assigns {
+                    true => self.assign(name, value)?,
+                    // the pipeline declared them
+                    false => self.variables[known - pipe.variables.len() + i].1 = value,
                 }
             }
-            match self.list(each, &item) {
+            let ran = self.list(each, &item);
+            self.variables.truncate(known);
+            match ran {
                 Err(Stop::Break) => return Ok(()),
                 Ok(()) | Err(Stop::Continue) => {}
                 stop => return stop,
@@ -200,128 +269,230 @@ impl<'a> Exec<'a> {
         Ok(())
     }
 
-    fn set(&mut self, name: &str, value: Value, assign: bool) {
-        if assign && let Some(slot) = self.variables.iter_mut().rev().find(|(n, _)| n == name) {
-            slot.1 = value;
-            return;
+    fn assign(&mut self, name: &str, value: Got) -> Ran<()> {
+        match self.variables.iter_mut().rev().find(|(known, _)| *known == name) {
+            Some(slot) => {
+                slot.1 = value;
+                Ok(())
+            }
+            None => self.fail(&format!("undefined variable: {name}")),
         }
-        self.variables.push((name.to_owned(), value));
     }
 
-    fn pipe(&mut self, pipe: &'a Pipe, dot: &Value) -> Ran<Value> {
-        let value = self.commands(pipe, dot)?;
-        for name in &pipe.variables {
-            self.set(name, value.clone(), pipe.assigns);
-        }
-        Ok(value)
-    }
-
-    fn commands(&mut self, pipe: &'a Pipe, dot: &Value) -> Ran<Value> {
-        let mut last = None;
+    fn pipe(&mut self, pipe: &'a Pipe, dot: &Got) -> Ran<Got> {
+        self.place = Some(Place::Pipe(pipe));
+        let mut last: Option<Got> = None;
         for command in &pipe.commands {
-            last = Some(self.command(command, dot, last)?);
+            let got = self.command(command, dot, last)?;
+            last = Some(Got::plain(got.value));
         }
-        Ok(last.unwrap_or(Value::Nil))
+        let got = last.unwrap_or(Got::plain(Value::Nil));
+        for name in &pipe.variables {
+            match pipe.assigns {
+                true => self.assign(name, got.clone())?,
+                false => self.variables.push((name, got.clone())),
+            }
+        }
+        Ok(got)
     }
 
-    fn command(&mut self, command: &'a Command, dot: &Value, last: Option<Value>) -> Ran<Value> {
-        self.step(command.at)?;
-        let Some((first, rest)) = command.args.split_first() else { return Ok(Value::Nil) };
-        let Arg::Function(name) = first else {
-            if !rest.is_empty() || last.is_some() {
-                let why = match first {
-                    Arg::Field(names) | Arg::Variable(_, names) if !names.is_empty() => {
-                        let name = names.last().map_or("", String::as_str);
-                        format!("{name} is not a method but has arguments")
-                    }
-                    _ => format!("can't give argument to non-function {first}"),
-                };
-                return self.fail(command.at, &first.to_string(), &why);
-            }
-            return self.arg(first, command, dot);
-        };
-        // what decides already ends `and` and `or`
-        let mut args = Vec::with_capacity(rest.len() + 1);
-        for arg in rest {
-            let value = self.arg(arg, command, dot)?;
-            let decided = matches!((name.as_str(), value.is_true()), ("and", false) | ("or", true));
-            args.push(value);
-            if decided {
-                return Ok(args.pop().unwrap_or(Value::Nil));
-            }
-        }
-        args.extend(last);
-        match functions::call(name, &args, &self.context) {
-            Ok(value) => Ok(value),
-            Err(functions::Failure::Needs(query)) => Err(Stop::Needs(query)),
-            Err(functions::Failure::Call(why)) => {
-                self.fail(command.at, &command.to_string(), &format!("error calling {name}: {why}"))
-            }
-            Err(functions::Failure::Argument(at, why)) => {
-                let shown = rest.get(at).map_or_else(|| command.to_string(), ToString::to_string);
-                self.fail(command.at, &shown, &why)
-            }
-        }
-    }
-
-    fn arg(&mut self, arg: &'a Arg, command: &Command, dot: &Value) -> Ran<Value> {
-        let (value, names) = match arg {
-            Arg::Dot => return Ok(dot.clone()),
-            Arg::Nil => return Ok(Value::Nil),
-            Arg::Bool(value) => return Ok(Value::Bool(*value)),
-            Arg::Int(value, _) => return Ok(Value::Int(*value)),
-            Arg::Float(value, _) => return Ok(Value::Float(*value)),
-            Arg::Text(value, _) => return Ok(Value::Text(value.clone())),
-            Arg::Field(names) => (dot.clone(), names),
-            Arg::Variable(name, names) => {
-                let found = self.variables.iter().rev().find(|(n, _)| n == name);
-                (found.map_or(Value::Nil, |(_, v)| v.clone()), names)
-            }
+    fn command(&mut self, command: &'a Command, dot: &Got, last: Option<Got>) -> Ran<Got> {
+        self.step()?;
+        let Some((first, rest)) = command.args.split_first() else { return Ok(Got::plain(Value::Nil)) };
+        let has_args = !rest.is_empty() || last.is_some();
+        match &first.arg {
             Arg::Function(name) => {
-                return match functions::call(name, &[], &self.context) {
-                    Ok(value) => Ok(value),
-                    Err(functions::Failure::Needs(query)) => Err(Stop::Needs(query)),
-                    Err(functions::Failure::Call(why) | functions::Failure::Argument(_, why)) => {
-                        self.fail(command.at, name, &why)
-                    }
-                };
+                self.place = Some(Place::Operand(first));
+                self.function(name, Place::Command(command), rest, dot, last)
             }
-            Arg::Pipe(pipe, names) => (self.pipe(pipe, dot)?, names),
+            Arg::Field(_) | Arg::Chain(..) => self.fields(first, rest, last, dot),
+            Arg::Variable(_, names) if !names.is_empty() => self.fields(first, rest, last, dot),
+            Arg::Pipe(pipe) => {
+                self.no_args(first, has_args)?;
+                self.pipe(pipe, dot)
+            }
+            Arg::Nil => {
+                self.place = Some(Place::Operand(first));
+                self.no_args(first, has_args)?;
+                self.fail("nil is not a command")
+            }
+            _ => {
+                self.place = Some(Place::Operand(first));
+                let got = self.simple(first, dot);
+                self.no_args(first, has_args)?;
+                got
+            }
+        }
+    }
+
+    fn no_args(&self, first: &Operand, has_args: bool) -> Ran<()> {
+        if has_args { self.fail(&format!("can't give argument to non-function {first}")) } else { Ok(()) }
+    }
+
+    /// A literal, the dot or a variable.
+    fn simple(&mut self, operand: &'a Operand, dot: &Got) -> Ran<Got> {
+        self.place = Some(Place::Operand(operand));
+        Ok(match &operand.arg {
+            Arg::Dot => dot.clone(),
+            Arg::Bool(value) => Got::plain(Value::Bool(*value)),
+            Arg::Int(value, _) => Got::plain(Value::Int(*value)),
+            Arg::Unsigned(text) => return self.fail(&format!("{text} overflows int")),
+            Arg::Float(value, _) => Got::plain(Value::Float(*value)),
+            Arg::Text(value, _) => Got::plain(Value::Text(value.clone())),
+            Arg::Variable(name, _) => match self.variables.iter().rev().find(|(known, _)| known == name) {
+                Some((_, value)) => value.clone(),
+                None => return self.fail(&format!("undefined variable: {name}")),
+            },
+            _ => Got::plain(Value::Nil),
+        })
+    }
+
+    /// `.a.b`, `$x.a.b` or `(…).a.b`; only a last name that is a method takes arguments.
+    fn fields(
+        &mut self,
+        operand: &'a Operand,
+        args: &'a [Operand],
+        last: Option<Got>,
+        dot: &Got,
+    ) -> Ran<Got> {
+        let count = args.len() + usize::from(last.is_some());
+        self.place = Some(Place::Operand(operand));
+        let (mut got, names) = match &operand.arg {
+            Arg::Field(names) => (dot.clone(), names),
+            Arg::Variable(_, names) => (self.simple(operand, dot)?, names),
+            Arg::Chain(of, names) => (self.arg(of, Type::Any, dot)?, names),
+            _ => return Ok(Got::plain(Value::Nil)),
         };
-        let mut value = value;
-        for name in names {
-            value = match self.field(&value, name) {
-                Some(value) => value,
-                None => {
-                    let why = match &value {
-                        Value::Nil => format!("nil data; no entry for key \"{name}\""),
-                        other => format!("can't evaluate field {name} in type {}", other.type_name()),
+        for (i, name) in names.iter().enumerate() {
+            let count = if i + 1 == names.len() { count } else { 0 };
+            let has_args = count > 0;
+            let type_name = got.type_name();
+            if got.is_nothing() {
+                continue;
+            }
+            if got.value == Value::Nil {
+                return self.fail(&format!("nil pointer evaluating {type_name}.{name}"));
+            }
+            got = match field(&got.value, name) {
+                Field::Of(got) if has_args => {
+                    drop(got);
+                    return self.fail(&format!("{name} has arguments but cannot be invoked as function"));
+                }
+                Field::In(got) if has_args => {
+                    drop(got);
+                    return self.fail(&format!("{name} is not a method but has arguments"));
+                }
+                Field::Of(got) | Field::In(got) => got,
+                Field::Method(got) if has_args => {
+                    drop(got);
+                    return self.fail(&format!("wrong number of args for {name}: want 0 got {count}"));
+                }
+                Field::Method(got) => got,
+                Field::Format(_) if count != 1 => {
+                    return self.fail(&format!("wrong number of args for {name}: want 1 got {count}"));
+                }
+                Field::Format(time) => {
+                    let layout = match (args.first(), &last) {
+                        (Some(arg), _) => self.arg(arg, Type::Text, dot)?,
+                        (None, Some(last)) => self.fit(last.clone(), Type::Text)?,
+                        (None, None) => Got::plain(Value::Nil),
                     };
-                    return self.fail(command.at, &arg.to_string(), &why);
+                    Got::plain(Value::Text(super::go_time::format(time, &layout.value.show())))
+                }
+                Field::None => {
+                    return self.fail(&format!("can't evaluate field {name} in type {type_name}"));
                 }
             };
         }
-        Ok(value)
+        Ok(got)
     }
 
-    fn field(&self, value: &Value, name: &str) -> Option<Value> {
-        let data = self.context.data;
-        match value {
-            Value::Root => match name {
-                "Labels" => Some(Value::Labels(Arc::new(data.labels.clone()))),
-                "ExternalLabels" => Some(Value::Labels(Arc::new(data.external_labels.clone()))),
-                "ExternalURL" => Some(Value::Text(data.external_url.clone())),
-                "Value" => Some(data.value.clone()),
-                _ => None,
-            },
-            Value::Labels(labels) => Some(Value::Text(labels.get(name).cloned().unwrap_or_default())),
-            Value::Args(args) => Some(args.get(name).cloned().unwrap_or(Value::Nil)),
-            Value::Sample(sample) => match name {
-                "Labels" => Some(Value::Labels(Arc::new(sample.labels.clone()))),
-                "Value" => Some(sample.value.clone()),
-                _ => None,
-            },
-            _ => None,
+    fn function(
+        &mut self,
+        name: &str,
+        whole: Place<'a>,
+        args: &'a [Operand],
+        dot: &Got,
+        last: Option<Got>,
+    ) -> Ran<Got> {
+        let signature = functions::signature(name);
+        let count = args.len() + usize::from(last.is_some());
+        let fixed = signature.fixed.len();
+        if signature.rest.is_none() && count != fixed {
+            return self.fail(&format!("wrong number of args for {name}: want {fixed} got {count}"));
         }
+        if count < fixed {
+            return self
+                .fail(&format!("wrong number of args for {name}: want at least {fixed} got {}", args.len()));
+        }
+        let type_of = |i: usize| signature.fixed.get(i).copied().or(signature.rest).unwrap_or(Type::Any);
+        let mut values = Vec::with_capacity(count);
+        for (i, arg) in args.iter().enumerate() {
+            let got = self.arg(arg, type_of(i), dot)?;
+            // what decides already ends `and` and `or`
+            if matches!((name, got.value.is_true()), ("and", false) | ("or", true)) {
+                return Ok(got);
+            }
+            values.push(got);
+        }
+        if let Some(last) = last {
+            let last = self.fit(last, type_of(args.len()))?;
+            values.push(last);
+        }
+        if matches!(name, "and" | "or") {
+            return Ok(values.pop().unwrap_or(Got::plain(Value::Nil)));
+        }
+        let callee = args.first().map_or_else(String::new, ToString::to_string);
+        match functions::call(name, &values, &self.context, &callee) {
+            Ok(got) => Ok(got),
+            Err(Failure::Needs(query)) => Err(Stop::Needs(query)),
+            Err(Failure::Call(why)) => {
+                self.place = Some(whole);
+                self.fail(&format!("error calling {name}: {why}"))
+            }
+        }
+    }
+
+    /// The value of an argument that must have a type.
+    fn arg(&mut self, operand: &'a Operand, wanted: Type, dot: &Got) -> Ran<Got> {
+        self.place = Some(Place::Operand(operand));
+        let got = match &operand.arg {
+            Arg::Nil if wanted == Type::Text => return self.fail("cannot assign nil to string"),
+            Arg::Nil => return Ok(Got::boxed(Value::Nil)),
+            Arg::Field(_) | Arg::Chain(..) => self.fields(operand, &[], None, dot)?,
+            Arg::Variable(_, names) if !names.is_empty() => self.fields(operand, &[], None, dot)?,
+            Arg::Dot | Arg::Variable(..) => self.simple(operand, dot)?,
+            Arg::Pipe(pipe) => self.pipe(pipe, dot)?,
+            Arg::Function(name) => self.function(name, Place::Operand(operand), &[], dot, None)?,
+            Arg::Text(..) if wanted == Type::Text => return self.simple(operand, dot),
+            _ if wanted == Type::Text => return self.fail(&format!("expected string; found {operand}")),
+            _ if matches!(wanted, Type::Any | Type::Value) => return self.simple(operand, dot),
+            _ => {
+                let wanted = wanted.name();
+                return self.fail(&format!("can't handle {operand} for arg of type {wanted}"));
+            }
+        };
+        self.fit(got, wanted)
+    }
+
+    /// A value where one of a type is wanted.
+    fn fit(&self, got: Got, wanted: Type) -> Ran<Got> {
+        if got.is_nothing() {
+            return match wanted {
+                Type::Text => self.fail("invalid value; expected string"),
+                _ => Ok(Got::boxed(Value::Nil)),
+            };
+        }
+        let fits = match wanted {
+            Type::Any | Type::Value => true,
+            Type::Text => matches!(got.value, Value::Text(_)),
+            Type::Vector => matches!(got.value, Value::Vector(_)),
+            Type::Sample => matches!(got.value, Value::Sample(_)),
+        };
+        if fits {
+            return Ok(got);
+        }
+        let found = if got.value == Value::Nil { got.type_name() } else { got.value.type_name() };
+        self.fail(&format!("wrong type for value; expected {}; got {found}", wanted.name()))
     }
 }

@@ -1,275 +1,368 @@
-//! Template text as pieces: text between actions, and the words of actions.
+//! Template text as tokens. A fault is a token too: it only counts when the parser comes to it.
 
-/// A word of an action.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Word {
-    Identifier(String),
-    /// `.name`
-    Field(String),
-    /// `$name`
-    Variable(String),
-    Dot,
-    /// Its value, and as it is written.
-    Text(String, String),
-    /// As it is written.
-    Number(String),
-    /// Its number, and as it is written.
-    Char(i64, String),
-    Bar,
-    Declare,
-    Assign,
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text between actions.
+    Plain,
+    /// `{{`
     Open,
+    /// `}}`
     Close,
-    Comma,
     Space,
+    Identifier,
+    /// `if`, `end`, …
+    Keyword,
+    Dot,
+    Nil,
+    Bool,
+    /// `.name`
+    Field,
+    /// `$name`
+    Variable,
+    /// In double quotes.
+    Quoted,
+    /// In back quotes.
+    Raw,
+    /// `'a'`
+    Char,
+    Number,
+    /// `1+2i`
+    Complex,
+    Bar,
+    Assign,
+    Declare,
+    OpenParen,
+    CloseParen,
+    /// Another sign.
+    Sign,
+    /// What is wrong.
+    Fault,
+    End,
 }
 
-/// A piece of a template.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Piece {
-    Text(String),
-    /// Words, each with its place in the text.
-    Action(Vec<(Word, usize)>, usize),
+/// A piece of the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    /// As it is written; of faults, what is wrong.
+    pub(super) text: String,
+    /// Where it begins, in bytes.
+    pub(super) at: usize,
+    /// The line it begins in.
+    pub(super) line: usize,
 }
 
-/// Why the text is no template, and where.
-pub(super) type LexError = (String, usize);
-
-/// Splits a template; blanks next to `{{-` and `-}}` are gone, comments too.
-pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, LexError> {
-    let mut out = Vec::new();
-    let mut at = 0;
-    let mut trim = false;
-    loop {
-        let rest = &text[at..];
-        let start = rest.find("{{");
-        let mut plain = &rest[..start.unwrap_or(rest.len())];
-        let is_blank = |c| matches!(c, ' ' | '\t' | '\r' | '\n');
-        if trim {
-            plain = plain.trim_start_matches(is_blank);
-        }
-        let Some(start) = start else {
-            out.push(Piece::Text(plain.to_owned()));
-            return Ok(out);
-        };
-        let mut inside = at + start + 2;
-        if text[inside..].starts_with('-') && text[inside + 1..].starts_with(is_blank) {
-            plain = plain.trim_end_matches(is_blank);
-            inside += 1;
-        }
-        out.push(Piece::Text(plain.to_owned()));
-        let end = match comment(text, inside)? {
-            Some(end) => end,
-            None => {
-                let mut lexer = Lexer { text, at: inside, words: Vec::new(), depth: 0 };
-                let end = lexer.action()?;
-                out.push(Piece::Action(lexer.words, at + start));
-                end
+impl Token {
+    /// As messages show it.
+    pub(super) fn shown(&self) -> String {
+        match self.kind {
+            Kind::End => "EOF".to_owned(),
+            Kind::Fault => self.text.clone(),
+            Kind::Keyword | Kind::Dot | Kind::Nil => format!("<{}>", self.text),
+            _ if self.text.len() > 10 => {
+                let cut: String = self.text.chars().take(10).collect();
+                format!("{}...", model::go_quote(&cut))
             }
-        };
-        (at, trim) = end;
+            _ => model::go_quote(&self.text),
+        }
     }
 }
 
-/// The end of a comment: behind it, and whether it trims.
-fn comment(text: &str, inside: usize) -> Result<Option<(usize, bool)>, LexError> {
-    let body = text[inside..].trim_start_matches([' ', '\t', '\r', '\n']);
-    if !body.starts_with("/*") {
-        return Ok(None);
-    }
-    let begin = text.len() - body.len();
-    let Some(close) = text[begin..].find("*/") else { return Err(("unclosed comment".to_owned(), begin)) };
-    let after = begin + close + 2;
-    closing(text, after).map(Some).ok_or_else(|| ("comment ends before closing delimiter".to_owned(), after))
-}
+const KEYWORDS: [&str; 10] =
+    ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// What follows `}}` or ` -}}` at `at`.
-fn closing(text: &str, at: usize) -> Option<(usize, bool)> {
-    let rest = &text[at..];
-    if rest.starts_with("}}") {
-        return Some((at + 2, false));
+/// Splits a template; blanks next to `{{-` and `-}}` are gone, comments too. The last token is a fault or the end.
+pub(super) fn tokens(text: &str) -> Vec<Token> {
+    let mut lexer = Lexer { text, start: 0, at: 0, start_line: 1, counted: 0, out: Vec::new() };
+    if let Err(why) = lexer.run() {
+        lexer.out.push(Token { kind: Kind::Fault, text: why, at: lexer.start, line: lexer.start_line });
     }
-    let mut chars = rest.chars();
-    let blank = chars.next().is_some_and(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
-    (blank && chars.as_str().starts_with("-}}")).then(|| (at + 4, true))
-}
-
-struct Lexer<'a> {
-    text: &'a str,
-    at: usize,
-    words: Vec<(Word, usize)>,
-    depth: usize,
+    lexer.out
 }
 
 fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
+fn sign_shown(c: char) -> String {
+    let code = u32::from(c);
+    if c.is_control() { format!("U+{code:04X}") } else { format!("U+{code:04X} '{c}'") }
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    /// Where the token under way begins.
+    start: usize,
+    at: usize,
+    start_line: usize,
+    /// Up to where lines are counted in `start_line`.
+    counted: usize,
+    out: Vec<Token>,
+}
+
+type Lexed = Result<(), String>;
+
 impl Lexer<'_> {
-    fn action(&mut self) -> Result<(usize, bool), LexError> {
-        loop {
-            if let Some(end) = closing(self.text, self.at) {
-                if self.depth > 0 {
-                    return Err(("unclosed left paren".to_owned(), self.at));
-                }
-                return Ok(end);
-            }
-            let at = self.at;
-            let Some(c) = self.text[at..].chars().next() else {
-                return Err(("unclosed action".to_owned(), at));
-            };
-            let word = self.word(c)?;
-            self.words.push((word, at));
-        }
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
     }
 
-    fn take_while(&mut self, keep: impl Fn(char) -> bool) -> String {
-        let rest = &self.text[self.at..];
-        let taken = &rest[..rest.find(|c| !keep(c)).unwrap_or(rest.len())];
-        self.at += taken.len();
-        taken.to_owned()
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
     }
 
-    fn word(&mut self, c: char) -> Result<Word, LexError> {
-        let at = self.at;
-        let rest = &self.text[at..];
-        let single = |word| Ok((word, c.len_utf8()));
-        let (word, length) = match c {
-            ' ' | '\t' | '\r' | '\n' => {
-                while !self.text[self.at..].is_empty()
-                    && closing(self.text, self.at).is_none()
-                    && self.text[self.at..].starts_with([' ', '\t', '\r', '\n'])
-                {
-                    self.at += 1;
-                }
-                return Ok(Word::Space);
-            }
-            '|' => single(Word::Bar),
-            ',' => single(Word::Comma),
-            '=' => single(Word::Assign),
-            '(' => {
-                self.depth += 1;
-                single(Word::Open)
-            }
-            ')' => {
-                self.depth =
-                    self.depth.checked_sub(1).ok_or_else(|| ("unexpected right paren".to_owned(), at))?;
-                single(Word::Close)
-            }
-            ':' if rest.starts_with(":=") => Ok((Word::Declare, 2)),
-            '"' => return self.quoted(),
-            '`' => return self.raw(),
-            '\'' => return self.character(),
-            '$' => {
-                self.at += 1;
-                let name = self.take_while(is_word);
-                return Ok(Word::Variable(format!("${name}")));
-            }
-            '.' if !rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
-                self.at += 1;
-                let name = self.take_while(is_word);
-                return Ok(if name.is_empty() { Word::Dot } else { Word::Field(name) });
-            }
-            '.' | '+' | '-' | '0'..='9' => {
-                self.at += 1;
-                let more =
-                    self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '-'));
-                return Ok(Word::Number(format!("{c}{more}")));
-            }
-            c if is_word(c) => return Ok(Word::Identifier(self.take_while(is_word))),
-            c => Err((format!("unrecognized character in action: {}", shown(c)), at)),
-        }?;
+    fn next(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.at += c.len_utf8();
+        Some(c)
+    }
+
+    fn take_while(&mut self, keep: impl Fn(char) -> bool) {
+        let length = self.rest().find(|c| !keep(c)).unwrap_or(self.rest().len());
         self.at += length;
-        Ok(word)
     }
 
-    fn quoted(&mut self) -> Result<Word, LexError> {
-        let at = self.at;
-        let mut escaped = false;
-        for (i, c) in self.text[at + 1..].char_indices() {
-            match c {
-                '\n' => break,
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                '"' => {
-                    self.at = at + 1 + i + 1;
-                    let raw = &self.text[at..self.at];
-                    let value =
-                        unquote(&raw[1..raw.len() - 1]).ok_or_else(|| ("invalid syntax".to_owned(), at))?;
-                    return Ok(Word::Text(value, raw.to_owned()));
+    /// The next token begins here.
+    fn begin(&mut self) {
+        self.start_line += self.text[self.counted..self.at].matches('\n').count();
+        (self.start, self.counted) = (self.at, self.at);
+    }
+
+    fn emit(&mut self, kind: Kind) {
+        let text = self.text[self.start..self.at].to_owned();
+        self.out.push(Token { kind, text, at: self.start, line: self.start_line });
+        self.begin();
+    }
+
+    fn run(&mut self) -> Lexed {
+        loop {
+            let rest = self.rest();
+            let Some(length) = rest.find("{{") else {
+                self.at = self.text.len();
+                if self.at > self.start {
+                    self.emit(Kind::Plain);
                 }
-                _ => {}
+                self.emit(Kind::End);
+                return Ok(());
+            };
+            let trims = is_left_trim(&rest[length + 2..]);
+            let mut plain = &rest[..length];
+            if trims {
+                plain = plain.trim_end_matches(BLANKS);
             }
-        }
-        Err(("unterminated quoted string".to_owned(), at))
-    }
-
-    fn raw(&mut self) -> Result<Word, LexError> {
-        let at = self.at;
-        let end = self.text[at + 1..].find('`');
-        let end = end.ok_or_else(|| ("unterminated raw quoted string".to_owned(), at))?;
-        self.at = at + end + 2;
-        let raw = &self.text[at..self.at];
-        Ok(Word::Text(raw[1..raw.len() - 1].replace('\r', ""), raw.to_owned()))
-    }
-
-    fn character(&mut self) -> Result<Word, LexError> {
-        let at = self.at;
-        let bad = || ("unterminated character constant".to_owned(), at);
-        let body = &self.text[at + 1..];
-        let from = if body.starts_with('\\') { 2 } else { 1 };
-        let end = body.char_indices().skip(from).find(|(_, c)| *c == '\'').map(|(i, _)| i).ok_or_else(bad)?;
-        self.at = at + 1 + end + 1;
-        let value = unquote(&body[..end].replace("\\'", "'")).ok_or_else(bad)?;
-        let mut chars = value.chars();
-        match (chars.next(), chars.next()) {
-            (Some(c), None) => Ok(Word::Char(i64::from(u32::from(c)), self.text[at..self.at].to_owned())),
-            _ => Err((format!("malformed character constant: {}", &self.text[at..self.at]), at)),
-        }
-    }
-}
-
-fn shown(c: char) -> String {
-    if (' '..='~').contains(&c) {
-        return format!("U+{:04X} '{c}'", u32::from(c));
-    }
-    format!("U+{:04X}", u32::from(c))
-}
-
-/// Resolves Go's escapes.
-fn unquote(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut chars = text.chars();
-    let digits = |chars: &mut std::str::Chars<'_>, count: usize, radix: u32, first: u32| {
-        (0..count)
-            .try_fold(first, |value, _| Some(value.checked_mul(radix)? + chars.next()?.to_digit(radix)?))
-    };
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            continue;
-        }
-        let c = match chars.next()? {
-            'a' => '\u{7}',
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'v' => '\u{b}',
-            c @ ('\\' | '\'' | '"') => c,
-            'x' => {
-                out.push(u8::try_from(digits(&mut chars, 2, 16, 0)?).ok()?);
+            let end = self.at + length;
+            self.at += plain.len();
+            if self.at > self.start {
+                self.emit(Kind::Plain);
+            }
+            self.at = end;
+            self.begin();
+            self.at += 2;
+            let marker = usize::from(trims);
+            // behind the marker stands a blank, so a comment follows `{{` or `{{- `
+            let inside = if trims { self.at + 2 } else { self.at };
+            if self.text[inside..].starts_with("/*") {
+                self.at = inside;
+                self.comment()?;
                 continue;
             }
-            'u' => char::from_u32(digits(&mut chars, 4, 16, 0)?)?,
-            'U' => char::from_u32(digits(&mut chars, 8, 16, 0)?)?,
-            c => {
-                out.push(u8::try_from(digits(&mut chars, 2, 8, c.to_digit(8)?)?).ok()?);
-                continue;
-            }
+            self.emit(Kind::Open);
+            self.at += marker * 2;
+            self.begin();
+            self.action()?;
+        }
+    }
+
+    /// `}}` here, or ` -}}`: whether, and whether it trims.
+    fn closing(&self) -> Option<bool> {
+        let rest = self.rest();
+        if rest.starts_with(BLANKS) && rest[1..].starts_with("-}}") {
+            return Some(true);
+        }
+        rest.starts_with("}}").then_some(false)
+    }
+
+    fn comment(&mut self) -> Lexed {
+        self.begin();
+        let Some(length) = self.rest()[2..].find("*/") else { return Err("unclosed comment".to_owned()) };
+        self.at += length + 4;
+        let Some(trims) = self.closing() else {
+            return Err("comment ends before closing delimiter".to_owned());
         };
-        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        self.at += if trims { 4 } else { 2 };
+        if trims {
+            self.take_while(|c| BLANKS.contains(&c));
+        }
+        self.begin();
+        Ok(())
     }
-    Some(String::from_utf8_lossy(&out).into_owned())
+
+    fn action(&mut self) -> Lexed {
+        let mut depth = 0usize;
+        loop {
+            if let Some(trims) = self.closing() {
+                if depth > 0 {
+                    return Err("unclosed left paren".to_owned());
+                }
+                if trims {
+                    self.at += 2;
+                    self.begin();
+                }
+                self.at += 2;
+                self.emit(Kind::Close);
+                if trims {
+                    self.take_while(|c| BLANKS.contains(&c));
+                    self.begin();
+                }
+                return Ok(());
+            }
+            let Some(c) = self.next() else { return Err("unclosed action".to_owned()) };
+            match c {
+                c if BLANKS.contains(&c) => {
+                    while self.closing().is_none() && self.peek().is_some_and(|c| BLANKS.contains(&c)) {
+                        self.at += 1;
+                    }
+                    self.emit(Kind::Space);
+                }
+                '=' => self.emit(Kind::Assign),
+                ':' if self.next() == Some('=') => self.emit(Kind::Declare),
+                ':' => return Err("expected :=".to_owned()),
+                '|' => self.emit(Kind::Bar),
+                '"' => self.quoted('"', Kind::Quoted, "unterminated quoted string")?,
+                '\'' => self.quoted('\'', Kind::Char, "unterminated character constant")?,
+                '`' => {
+                    let Some(length) = self.rest().find('`') else {
+                        return Err("unterminated raw quoted string".to_owned());
+                    };
+                    self.at += length + 1;
+                    self.emit(Kind::Raw);
+                }
+                '$' => self.name(Kind::Variable, Kind::Variable)?,
+                '.' if !self.peek().is_some_and(|c| c.is_ascii_digit()) => {
+                    self.name(Kind::Field, Kind::Dot)?;
+                }
+                '.' | '+' | '-' | '0'..='9' => {
+                    self.at = self.start;
+                    self.number()?;
+                }
+                c if is_word(c) => {
+                    self.take_while(is_word);
+                    self.check_end_of_word()?;
+                    let kind = match &self.text[self.start..self.at] {
+                        "nil" => Kind::Nil,
+                        "true" | "false" => Kind::Bool,
+                        word if KEYWORDS.contains(&word) => Kind::Keyword,
+                        _ => Kind::Identifier,
+                    };
+                    self.emit(kind);
+                }
+                '(' => {
+                    depth += 1;
+                    self.emit(Kind::OpenParen);
+                }
+                ')' => {
+                    depth = depth.checked_sub(1).ok_or_else(|| "unexpected right paren".to_owned())?;
+                    self.emit(Kind::CloseParen);
+                }
+                c if (' '..='~').contains(&c) => self.emit(Kind::Sign),
+                c => return Err(format!("unrecognized character in action: {}", sign_shown(c))),
+            }
+        }
+    }
+
+    fn name(&mut self, named: Kind, bare: Kind) -> Lexed {
+        if self.ends_word() {
+            self.emit(bare);
+            return Ok(());
+        }
+        self.take_while(is_word);
+        self.check_end_of_word()?;
+        self.emit(named);
+        Ok(())
+    }
+
+    /// Whether what stands here may follow a word.
+    fn ends_word(&self) -> bool {
+        let ends = |c| BLANKS.contains(&c) || matches!(c, '.' | ',' | '|' | ':' | ')' | '(');
+        self.peek().is_none_or(ends) || self.rest().starts_with("}}")
+    }
+
+    fn check_end_of_word(&self) -> Lexed {
+        match self.peek() {
+            Some(c) if !self.ends_word() => Err(format!("bad character {}", sign_shown(c))),
+            _ => Ok(()),
+        }
+    }
+
+    fn quoted(&mut self, quote: char, kind: Kind, unterminated: &str) -> Lexed {
+        loop {
+            match self.next() {
+                Some('\\') if self.next().is_some_and(|c| c != '\n') => {}
+                Some('\\' | '\n') | None => return Err(unterminated.to_owned()),
+                Some(c) if c == quote => break,
+                Some(_) => {}
+            }
+        }
+        self.emit(kind);
+        Ok(())
+    }
+
+    fn number(&mut self) -> Lexed {
+        let bad = |lexer: &Self| {
+            format!("bad number syntax: {}", model::go_quote(&lexer.text[lexer.start..lexer.at]))
+        };
+        if !self.scan_number() {
+            return Err(bad(self));
+        }
+        if !matches!(self.peek(), Some('+' | '-')) {
+            self.emit(Kind::Number);
+            return Ok(());
+        }
+        if !self.scan_number() || !self.text[..self.at].ends_with('i') {
+            return Err(bad(self));
+        }
+        self.emit(Kind::Complex);
+        Ok(())
+    }
+
+    fn accept(&mut self, any: &str) -> bool {
+        let found = self.peek().is_some_and(|c| any.contains(c));
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Goes over a number; `false`: a letter or digit follows, and is gone over too.
+    fn scan_number(&mut self) -> bool {
+        self.accept("+-");
+        let mut radix = 10;
+        if self.accept("0") {
+            let radixes = [("xX", 16), ("oO", 8), ("bB", 2)];
+            for (letters, of) in radixes {
+                if radix == 10 && self.accept(letters) {
+                    radix = of;
+                }
+            }
+        }
+        let figure = |c: char| c == '_' || c.is_digit(radix);
+        self.take_while(figure);
+        if self.accept(".") {
+            self.take_while(figure);
+        }
+        if (radix == 10 && self.accept("eE")) || (radix == 16 && self.accept("pP")) {
+            self.accept("+-");
+            self.take_while(|c| c == '_' || c.is_ascii_digit());
+        }
+        self.accept("i");
+        if self.peek().is_some_and(is_word) {
+            self.next();
+            return false;
+        }
+        true
+    }
+}
+
+fn is_left_trim(text: &str) -> bool {
+    text.starts_with('-') && text[1..].starts_with(BLANKS)
 }

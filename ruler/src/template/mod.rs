@@ -4,13 +4,19 @@
 //! A template is text with actions in `{{…}}`. Expanding one is a pure function of its data; where it asks a query,
 //! [`Expansion::Needs`] says which, and the caller expands again with the answer. Sizes, steps and depths are bounded.
 
+mod compare;
 mod exec;
+mod fields;
 mod format;
 mod functions;
+mod go_time;
 mod lex;
+mod literal;
 mod node;
 mod parse;
+mod printf;
 mod scalar_functions;
+mod sequences;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -42,7 +48,7 @@ impl TemplateError {
 }
 
 /// What a template of an alert may look at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AlertData {
     /// Labels of the sample.
     pub labels: BTreeMap<String, String>,

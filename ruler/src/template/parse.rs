@@ -1,27 +1,36 @@
-//! Pieces to a tree.
+//! Tokens to a tree.
 
 use super::TemplateError;
 use super::functions;
-use super::lex::{Piece, Word, pieces};
-use super::node::{Arg, Command, Node, Pipe, Tree};
+use super::lex::{Kind, Token, tokens};
+use super::literal;
+use super::node::{Arg, Call, Command, Node, Operand, Pipe, Tree};
 
 /// Deepest nesting of actions and of parentheses.
 const DEPTH_MAX: usize = 64;
 
 /// How a list of nodes ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    Eof,
     Closed,
-    /// `else`, with what follows it: `if …`, `with …` or nothing.
-    Else(Option<(String, Pipe)>),
+    Else,
+}
+
+/// A node, or the end of a list.
+enum Item {
+    Node(Node),
+    End(End),
 }
 
 struct Parser<'a> {
     name: &'a str,
-    text: &'a str,
-    pieces: std::vec::IntoIter<Piece>,
-    words: std::iter::Peekable<std::vec::IntoIter<(Word, usize)>>,
-    at: usize,
+    tokens: Vec<Token>,
+    /// The next token.
+    next: usize,
+    /// The furthest token that was looked at: errors are told of its line.
+    seen: usize,
+    /// The line of the action under way.
+    action_line: Option<usize>,
     variables: Vec<String>,
     loops: usize,
     depth: usize,
@@ -34,208 +43,260 @@ type Parsed<T> = Result<T, TemplateError>;
 pub(super) fn parse(name: &str, text: &str) -> Parsed<Tree> {
     let mut parser = Parser {
         name,
-        text,
-        pieces: Vec::new().into_iter(),
-        words: Vec::new().into_iter().peekable(),
-        at: 0,
+        tokens: tokens(text),
+        next: 0,
+        seen: 0,
+        action_line: None,
         variables: vec!["$".to_owned()],
         loops: 0,
         depth: 0,
         tree: Tree { name: name.to_owned(), text: text.to_owned(), ..Tree::default() },
     };
-    parser.pieces = pieces(text).map_err(|(why, at)| parser.error_at(at, &why))?.into_iter();
-    let (root, end) = parser.list()?;
-    match end {
-        End::Eof => {}
-        End::Closed => return Err(parser.error("unexpected {{end}}")),
-        End::Else(_) => return Err(parser.error("unexpected {{else}}")),
-    }
+    let root = parser.root()?;
     parser.tree.root = root;
     Ok(parser.tree)
 }
 
 impl Parser<'_> {
-    fn error_at(&self, at: usize, why: &str) -> TemplateError {
-        let line = 1 + self.text[..at.min(self.text.len())].matches('\n').count();
+    fn error(&self, why: &str) -> TemplateError {
+        let line = self.tokens[self.seen].line;
         TemplateError(format!("template: {}:{line}: {why}", self.name))
     }
 
-    fn error(&self, why: &str) -> TemplateError {
-        self.error_at(self.at, why)
+    fn unexpected(&self, token: &Token, context: &str) -> TemplateError {
+        if token.kind != Kind::Fault {
+            return self.error(&format!("unexpected {} in {context}", token.shown()));
+        }
+        let started = match self.action_line {
+            Some(line) if line != token.line => {
+                let of = if token.text.ends_with(" action") { "" } else { " in action" };
+                format!("{of} started at {}:{line}", self.name)
+            }
+            _ => String::new(),
+        };
+        self.error(&format!("{}{started}", token.text))
     }
 
-    /// Nodes up to `end`, `else` or the end of the text.
-    fn list(&mut self) -> Parsed<(Vec<Node>, End)> {
+    fn peek(&mut self) -> &Token {
+        // the last token is an end, and stays
+        let at = self.next.min(self.tokens.len() - 1);
+        self.seen = self.seen.max(at);
+        &self.tokens[at]
+    }
+
+    fn take(&mut self) -> Token {
+        let token = self.peek().clone();
+        self.next = (self.next + 1).min(self.tokens.len());
+        token
+    }
+
+    fn skip_spaces(&mut self) {
+        while self.peek().kind == Kind::Space {
+            self.next += 1;
+        }
+    }
+
+    fn peek_word(&mut self) -> &Token {
+        self.skip_spaces();
+        self.peek()
+    }
+
+    fn take_word(&mut self) -> Token {
+        self.skip_spaces();
+        self.take()
+    }
+
+    fn is_keyword(&mut self, word: &str) -> bool {
+        let token = self.peek();
+        token.kind == Kind::Keyword && token.text == word
+    }
+
+    fn expect_close(&mut self, context: &str) -> Parsed<()> {
+        let token = self.take_word();
+        if token.kind == Kind::Close { Ok(()) } else { Err(self.unexpected(&token, context)) }
+    }
+
+    fn deeper(&mut self) -> Parsed<()> {
         self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(self.error("max expression depth exceeded"));
-        }
+        if self.depth > DEPTH_MAX { Err(self.error("max expression depth exceeded")) } else { Ok(()) }
+    }
+
+    fn root(&mut self) -> Parsed<Vec<Node>> {
         let mut out = Vec::new();
-        let end = loop {
-            match self.pieces.next() {
-                None => break End::Eof,
-                Some(Piece::Text(text)) if text.is_empty() => {}
-                Some(Piece::Text(text)) => out.push(Node::Text(text)),
-                Some(Piece::Action(words, at)) => {
-                    self.at = at;
-                    self.words = words.into_iter().peekable();
-                    if let Some(end) = self.action(&mut out)? {
-                        break end;
-                    }
+        while self.peek().kind != Kind::End {
+            if self.peek().kind == Kind::Open {
+                let open = self.next;
+                self.next += 1;
+                self.skip_spaces();
+                if self.is_keyword("define") {
+                    self.next += 1;
+                    self.definition()?;
+                    continue;
                 }
+                self.next = open;
             }
-        };
-        self.depth -= 1;
-        Ok((out, end))
-    }
-
-    fn blanks(&mut self) {
-        while self.words.next_if(|(w, _)| *w == Word::Space).is_some() {}
-    }
-
-    fn next(&mut self) -> Option<Word> {
-        self.words.next().map(|(word, at)| {
-            self.at = at;
-            word
-        })
-    }
-
-    fn keyword(&mut self) -> Option<String> {
-        const WORDS: [&str; 10] =
-            ["if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"];
-        let (word, _) = self
-            .words
-            .next_if(|(word, _)| matches!(word, Word::Identifier(name) if WORDS.contains(&name.as_str())))?;
-        match word {
-            Word::Identifier(name) => Some(name),
-            _ => None,
-        }
-    }
-
-    fn done(&mut self, context: &str) -> Parsed<()> {
-        self.blanks();
-        match self.next() {
-            None => Ok(()),
-            Some(word) => Err(self.error(&format!("unexpected {} in {context}", shown(&word)))),
-        }
-    }
-
-    fn action(&mut self, out: &mut Vec<Node>) -> Parsed<Option<End>> {
-        self.blanks();
-        let at = self.at;
-        let Some(keyword) = self.keyword() else {
-            let pipe = self.pipe("command", false)?;
-            self.done("command")?;
-            out.push(Node::Action(pipe));
-            return Ok(None);
-        };
-        match keyword.as_str() {
-            "end" => {
-                self.done("end")?;
-                return Ok(Some(End::Closed));
-            }
-            "else" => {
-                self.blanks();
-                let chained = match self.keyword() {
-                    Some(word) if word == "if" || word == "with" => {
-                        let pipe = self.pipe(&word, false)?;
-                        Some((word, pipe))
-                    }
-                    Some(word) => return Err(self.error(&format!("unexpected <{word}> in else"))),
-                    None => None,
-                };
-                self.done("else")?;
-                return Ok(Some(End::Else(chained)));
-            }
-            "break" | "continue" => {
-                if self.loops == 0 {
-                    return Err(self.error(&format!("{{{{{keyword}}}}} outside {{{{range}}}}")));
-                }
-                self.done(&keyword)?;
-                out.push(if keyword == "break" { Node::Break } else { Node::Continue });
-            }
-            "define" | "block" => {
-                let name = self.template_name(&keyword)?;
-                let pipe = if keyword == "block" { Some(self.pipe("block", false)?) } else { None };
-                self.done(&keyword)?;
-                let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
-                let loops = std::mem::take(&mut self.loops);
-                let (list, end) = self.list()?;
-                (self.variables, self.loops) = (outer, loops);
-                match end {
-                    End::Closed => {}
-                    End::Eof => return Err(self.error("unexpected EOF")),
-                    End::Else(_) => {
-                        return Err(self.error(&format!("unexpected {{{{else}}}} in {keyword} clause")));
-                    }
-                }
-                self.tree.defined.insert(name.clone(), list);
-                if pipe.is_some() {
-                    out.push(Node::Template { name, pipe, at });
-                }
-            }
-            "template" => {
-                let name = self.template_name("template clause")?;
-                self.blanks();
-                let pipe = match self.words.peek() {
-                    Some(_) => Some(self.pipe("template clause", false)?),
-                    None => None,
-                };
-                self.done("template clause")?;
-                out.push(Node::Template { name, pipe, at });
-            }
-            kind => {
-                let known = self.variables.len();
-                let pipe = self.pipe(kind, kind == "range")?;
-                self.done(kind)?;
-                out.push(self.control(kind, pipe)?);
-                self.variables.truncate(known);
+            match self.item()? {
+                Item::Node(node) => out.push(node),
+                Item::End(End::Closed) => return Err(self.error("unexpected {{end}}")),
+                Item::End(End::Else) => return Err(self.error("unexpected {{else}}")),
             }
         }
-        Ok(None)
+        Ok(out)
+    }
+
+    fn definition(&mut self) -> Parsed<()> {
+        const CONTEXT: &str = "define clause";
+        // what it says of itself begins with itself
+        let line = self.action_line.take();
+        let name = self.template_name(CONTEXT)?;
+        self.expect_close(CONTEXT)?;
+        self.body(name, CONTEXT)?;
+        self.action_line = line;
+        Ok(())
     }
 
     fn template_name(&mut self, context: &str) -> Parsed<String> {
-        self.blanks();
-        match self.next() {
-            Some(Word::Text(name, _)) => Ok(name),
-            Some(word) => Err(self.error(&format!("unexpected {} in {context}", shown(&word)))),
-            None => Err(self.error(&format!("unexpected \"}}}}\" in {context}"))),
+        let token = self.take_word();
+        match token.kind {
+            Kind::Quoted | Kind::Raw => literal::unquote(&token.text).map_err(|why| self.error(&why)),
+            _ => Err(self.unexpected(&token, context)),
         }
     }
 
-    /// The branches behind `if`, `with` or `range`.
-    fn control(&mut self, kind: &str, pipe: Pipe) -> Parsed<Node> {
-        let known = self.variables.len();
-        self.loops += usize::from(kind == "range");
-        let (then, end) = self.list()?;
-        self.loops -= usize::from(kind == "range");
-        let otherwise = match end {
-            End::Eof => return Err(self.error("unexpected EOF")),
-            End::Closed => Vec::new(),
-            End::Else(Some((chained, pipe))) => {
-                if chained != kind {
-                    return Err(self.error(&format!("unexpected <{chained}> in else")));
-                }
-                self.depth += 1;
-                if self.depth > DEPTH_MAX {
-                    return Err(self.error("max expression depth exceeded"));
-                }
-                let node = self.control(&chained, pipe)?;
-                self.depth -= 1;
-                vec![node]
+    /// The list of a template of its own.
+    fn body(&mut self, name: String, context: &str) -> Parsed<()> {
+        let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
+        let loops = std::mem::take(&mut self.loops);
+        let (list, end) = self.list()?;
+        (self.variables, self.loops) = (outer, loops);
+        if end == End::Else {
+            return Err(self.error(&format!("unexpected {{{{else}}}} in {context}")));
+        }
+        // one of blanks alone does not take the place of another, which may take its
+        let is_blank = |list: &[Node]| list.iter().all(Node::is_blank);
+        match self.tree.defined.get(&name) {
+            Some(known) if !is_blank(known) && is_blank(&list) => {}
+            Some(known) if !is_blank(known) => {
+                let name = model::go_quote(&name);
+                return Err(self.error(&format!("template: multiple definition of template {name}")));
             }
-            End::Else(None) => {
-                self.variables.truncate(known);
-                let (otherwise, end) = self.list()?;
-                match end {
-                    End::Closed => otherwise,
-                    End::Eof => return Err(self.error("unexpected EOF")),
-                    End::Else(_) => return Err(self.error("expected end; found {{else}}")),
+            _ => drop(self.tree.defined.insert(name, list)),
+        }
+        Ok(())
+    }
+
+    /// Nodes up to `end` or `else`.
+    fn list(&mut self) -> Parsed<(Vec<Node>, End)> {
+        self.deeper()?;
+        let mut out = Vec::new();
+        while self.peek_word().kind != Kind::End {
+            match self.item()? {
+                Item::Node(node) => out.push(node),
+                Item::End(end) => {
+                    self.depth -= 1;
+                    return Ok((out, end));
                 }
+            }
+        }
+        Err(self.error("unexpected EOF"))
+    }
+
+    fn item(&mut self) -> Parsed<Item> {
+        let token = self.take_word();
+        match token.kind {
+            Kind::Plain => Ok(Item::Node(Node::Text(token.text))),
+            Kind::Open => {
+                self.action_line = Some(token.line);
+                let item = self.action()?;
+                self.action_line = None;
+                Ok(item)
+            }
+            _ => Err(self.unexpected(&token, "input")),
+        }
+    }
+
+    fn action(&mut self) -> Parsed<Item> {
+        let token = self.peek_word().clone();
+        let node = match (token.kind, token.text.as_str()) {
+            (Kind::Keyword, word @ ("break" | "continue")) => {
+                self.next += 1;
+                self.expect_close(&format!("{{{{{word}}}}}"))?;
+                if self.loops == 0 {
+                    return Err(self.error(&format!("{{{{{word}}}}} outside {{{{range}}}}")));
+                }
+                if word == "break" { Node::Break } else { Node::Continue }
+            }
+            (Kind::Keyword, "else") => {
+                self.next += 1;
+                self.skip_spaces();
+                // who opened the list reads on
+                if !self.is_keyword("if") && !self.is_keyword("with") {
+                    self.expect_close("else")?;
+                }
+                return Ok(Item::End(End::Else));
+            }
+            (Kind::Keyword, "end") => {
+                self.next += 1;
+                self.expect_close("end")?;
+                return Ok(Item::End(End::Closed));
+            }
+            (Kind::Keyword, word @ ("if" | "with" | "range")) => {
+                self.next += 1;
+                self.control(word)?
+            }
+            (Kind::Keyword, "template") => {
+                self.next += 1;
+                let at = self.peek_word().at;
+                let name = self.template_name("template clause")?;
+                let pipe = match self.peek_word().kind {
+                    Kind::Close => {
+                        self.next += 1;
+                        None
+                    }
+                    _ => Some(self.pipe("template clause", Kind::Close)?),
+                };
+                Node::Template(Call { name, pipe, at })
+            }
+            (Kind::Keyword, "block") => {
+                self.next += 1;
+                let at = self.peek_word().at;
+                let name = self.template_name("block clause")?;
+                let pipe = Some(self.pipe("block clause", Kind::Close)?);
+                let line = self.action_line.take();
+                self.body(name.clone(), "block clause")?;
+                self.action_line = line;
+                Node::Template(Call { name, pipe, at })
+            }
+            _ => Node::Action(self.pipe("command", Kind::Close)?),
+        };
+        Ok(Item::Node(node))
+    }
+
+    /// `if`, `with` or `range` and its branches.
+    fn control(&mut self, kind: &str) -> Parsed<Node> {
+        self.deeper()?;
+        let known = self.variables.len();
+        let pipe = self.pipe(kind, Kind::Close)?;
+        let is_loop = usize::from(kind == "range");
+        self.loops += is_loop;
+        let (then, end) = self.list()?;
+        self.loops -= is_loop;
+        let otherwise = match end {
+            End::Closed => Vec::new(),
+            End::Else if kind != "range" && self.is_keyword(kind) => {
+                self.next += 1;
+                vec![self.control(kind)?]
+            }
+            End::Else => {
+                let (otherwise, end) = self.list()?;
+                if end != End::Closed {
+                    return Err(self.error("expected end; found {{else}}"));
+                }
+                otherwise
             }
         };
         self.variables.truncate(known);
+        self.depth -= 1;
         Ok(match kind {
             "if" => Node::If { pipe, then, otherwise },
             "with" => Node::With { pipe, then, otherwise },
@@ -243,196 +304,181 @@ impl Parser<'_> {
         })
     }
 
-    fn pipe(&mut self, context: &str, range: bool) -> Parsed<Pipe> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(self.error("max expression depth exceeded"));
-        }
-        self.blanks();
-        let (variables, assigns) = self.declaration(context, range)?;
-        let mut commands = Vec::new();
+    /// A pipeline and the token that ends it.
+    fn pipe(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {
+        self.deeper()?;
+        let at = self.peek_word().at;
+        let mut pipe = Pipe { variables: Vec::new(), assigns: false, commands: Vec::new(), at };
+        self.declarations(&mut pipe, context)?;
         loop {
-            let command = self.command()?;
-            if let Some(Arg::Nil) = command.args.first()
-                && command.args.len() == 1
-            {
-                return Err(self.error("nil is not a command"));
+            let token = self.take_word();
+            match token.kind {
+                kind if kind == end => break,
+                Kind::Bool
+                | Kind::Char
+                | Kind::Complex
+                | Kind::Dot
+                | Kind::Field
+                | Kind::Identifier
+                | Kind::Number
+                | Kind::Nil
+                | Kind::Raw
+                | Kind::Quoted
+                | Kind::Variable
+                | Kind::OpenParen => {
+                    self.next -= 1;
+                    let command = self.command()?;
+                    pipe.commands.push(command);
+                }
+                _ => return Err(self.unexpected(&token, context)),
             }
-            let constant = |arg: &Arg| {
-                matches!(arg, Arg::Bool(_) | Arg::Int(..) | Arg::Float(..) | Arg::Text(..) | Arg::Dot)
-            };
-            if !commands.is_empty()
-                && command.args.first().is_some_and(|a| constant(a) || matches!(a, Arg::Nil))
-            {
-                let stage = commands.len() + 1;
-                return Err(self.error(&format!("non executable command in pipeline stage {stage}")));
-            }
-            commands.push(command);
-            self.blanks();
-            if self.words.next_if(|(w, _)| *w == Word::Bar).is_none() {
-                break;
-            }
-            self.blanks();
         }
-        if !assigns {
-            self.variables.extend(variables.iter().cloned());
+        if pipe.commands.is_empty() {
+            return Err(self.error(&format!("missing value for {context}")));
+        }
+        let is_constant = |command: &Command| {
+            matches!(
+                command.args.first().map(|operand| &operand.arg),
+                Some(
+                    Arg::Bool(_)
+                        | Arg::Dot
+                        | Arg::Nil
+                        | Arg::Int(..)
+                        | Arg::Unsigned(_)
+                        | Arg::Float(..)
+                        | Arg::Text(..)
+                )
+            )
+        };
+        if let Some(stage) = pipe.commands.iter().skip(1).position(is_constant) {
+            return Err(self.error(&format!("non executable command in pipeline stage {}", stage + 2)));
         }
         self.depth -= 1;
-        Ok(Pipe { variables, assigns, commands })
+        Ok(pipe)
     }
 
     /// `$x :=`, `$x =`, and of a range `$i, $x :=`.
-    fn declaration(&mut self, context: &str, range: bool) -> Parsed<(Vec<String>, bool)> {
-        let mut ahead = self.words.clone();
-        let mut names = Vec::new();
+    fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Parsed<()> {
         loop {
-            let skip = |ahead: &mut std::iter::Peekable<std::vec::IntoIter<(Word, usize)>>| {
-                while ahead.next_if(|(w, _)| *w == Word::Space).is_some() {}
-            };
-            skip(&mut ahead);
-            let Some((Word::Variable(name), _)) = ahead.next() else { return Ok((Vec::new(), false)) };
-            names.push(name);
-            skip(&mut ahead);
-            match ahead.next() {
-                Some((Word::Comma, _)) if range && names.len() == 1 => {}
-                Some((Word::Comma, _)) => {
-                    return Err(self.error(&format!("too many declarations in {context}")));
+            let token = self.peek_word().clone();
+            if token.kind != Kind::Variable {
+                return Ok(());
+            }
+            let variable = self.next;
+            self.next += 1;
+            let follows = self.peek_word().clone();
+            match (follows.kind, follows.text.as_str()) {
+                (Kind::Assign | Kind::Declare, _) => {
+                    self.next += 1;
+                    pipe.assigns = follows.kind == Kind::Assign;
+                    pipe.variables.push(token.text.clone());
+                    self.variables.push(token.text);
+                    return Ok(());
                 }
-                Some((Word::Declare, _)) => {
-                    self.words = ahead;
-                    return Ok((names, false));
-                }
-                Some((Word::Assign, _)) => {
-                    self.words = ahead;
-                    if let Some(unknown) = names.iter().find(|name| !self.variables.contains(name)) {
-                        return Err(self.error(&format!("undefined variable \"{unknown}\"")));
+                (Kind::Sign, ",") => {
+                    self.next += 1;
+                    pipe.variables.push(token.text.clone());
+                    self.variables.push(token.text);
+                    if context != "range" || pipe.variables.len() >= 2 {
+                        return Err(self.error(&format!("too many declarations in {context}")));
                     }
-                    return Ok((names, true));
+                    let follows = self.peek_word().kind;
+                    if !matches!(follows, Kind::Variable | Kind::Close | Kind::CloseParen) {
+                        return Err(self.error("range can only initialize variables"));
+                    }
                 }
-                _ => return Ok((Vec::new(), false)),
+                _ => {
+                    self.next = variable;
+                    return Ok(());
+                }
             }
         }
     }
 
+    /// Operands up to a bar, which is gone then, or to the end of the pipeline, which is not.
     fn command(&mut self) -> Parsed<Command> {
+        let at = self.peek_word().at;
         let mut args = Vec::new();
-        let at = self.words.peek().map_or(self.at, |(_, at)| *at);
         loop {
-            self.blanks();
-            match self.words.peek() {
-                None | Some((Word::Bar | Word::Close, _)) => break,
-                Some(_) => args.push(self.operand()?),
-            }
-            match self.words.peek() {
-                None | Some((Word::Space | Word::Bar | Word::Close, _)) => {}
-                Some((word, at)) => {
-                    let (word, at) = (shown(word), *at);
-                    return Err(self.error_at(at, &format!("unexpected {word} in operand")));
+            self.skip_spaces();
+            args.extend(self.operand()?);
+            let token = self.take();
+            match token.kind {
+                Kind::Space => {}
+                Kind::Close | Kind::CloseParen => {
+                    self.next -= 1;
+                    break;
                 }
+                Kind::Bar => break,
+                _ => return Err(self.unexpected(&token, "operand")),
             }
         }
         if args.is_empty() {
-            return Err(self.error("missing value for command"));
+            return Err(self.error("empty command"));
         }
         Ok(Command { args, at })
     }
 
-    fn fields(&mut self) -> Vec<String> {
-        let mut out = Vec::new();
-        while let Some((Word::Field(name), _)) =
-            self.words.next_if(|(word, _)| matches!(word, Word::Field(_)))
-        {
-            out.push(name);
+    /// A term and the fields behind it.
+    fn operand(&mut self) -> Parsed<Option<Operand>> {
+        let Some(term) = self.term()? else { return Ok(None) };
+        let at = self.peek().at;
+        let mut names = Vec::new();
+        while self.peek().kind == Kind::Field {
+            names.push(self.take().text[1..].to_owned());
         }
-        out
-    }
-
-    fn operand(&mut self) -> Parsed<Arg> {
-        let Some(word) = self.next() else { return Err(self.error("missing value for command")) };
-        let arg = match word {
-            Word::Dot => Arg::Dot,
-            Word::Text(value, raw) => Arg::Text(value, raw),
-            Word::Char(value, raw) => Arg::Int(value, raw),
-            Word::Number(text) => match number(&text) {
-                Some(arg) => arg,
-                None => return Err(self.error(&format!("bad number syntax: \"{text}\""))),
-            },
-            Word::Field(name) => {
-                let mut names = vec![name];
-                names.extend(self.fields());
-                return Ok(Arg::Field(names));
+        if names.is_empty() {
+            return Ok(Some(term));
+        }
+        let arg = match term.arg {
+            Arg::Field(mut own) => {
+                own.extend(names);
+                Arg::Field(own)
             }
-            Word::Variable(name) => {
-                if !self.variables.contains(&name) {
-                    return Err(self.error(&format!("undefined variable \"{name}\"")));
-                }
-                return Ok(Arg::Variable(name, self.fields()));
+            Arg::Variable(name, _) => Arg::Variable(name, names),
+            Arg::Function(_) | Arg::Pipe(_) | Arg::Chain(..) => Arg::Chain(Box::new(term), names),
+            _ => {
+                let shown = model::go_quote(&term.to_string());
+                return Err(self.error(&format!("unexpected . after term {shown}")));
             }
-            Word::Identifier(name) => match name.as_str() {
-                "true" | "false" => Arg::Bool(name == "true"),
-                "nil" => Arg::Nil,
-                _ if functions::is_known(&name) => Arg::Function(name),
-                _ => return Err(self.error(&format!("function \"{name}\" not defined"))),
-            },
-            Word::Open => {
-                let pipe = self.pipe("parenthesized pipeline", false)?;
-                match self.next() {
-                    Some(Word::Close) => {}
-                    _ => return Err(self.error("unclosed left paren")),
-                }
-                return Ok(Arg::Pipe(Box::new(pipe), self.fields()));
-            }
-            other => return Err(self.error(&format!("unexpected {} in operand", shown(&other)))),
         };
-        if let Some((Word::Field(name), _)) = self.words.peek()
-            && !matches!(arg, Arg::Function(_) | Arg::Dot)
-        {
-            let name = name.clone();
-            return Err(self.error(&format!("unexpected . after term \"{arg}\" (.{name})")));
-        }
-        Ok(arg)
+        Ok(Some(Operand { arg, at }))
     }
-}
 
-fn number(text: &str) -> Option<Arg> {
-    let plain = text.replace('_', "");
-    let (negative, digits) = match plain.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, plain.strip_prefix('+').unwrap_or(&plain)),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let radix =
-        [("0x", 16), ("0b", 2), ("0o", 8)].iter().find_map(|(p, r)| Some((lower.strip_prefix(p)?, *r)));
-    let whole = match radix {
-        Some((digits, radix)) => i64::from_str_radix(digits, radix).ok(),
-        None => digits.parse::<i64>().ok().filter(|_| !digits.starts_with(['+', '-'])),
-    };
-    if let Some(whole) = whole {
-        return Some(Arg::Int(if negative { -whole } else { whole }, text.to_owned()));
+    fn term(&mut self) -> Parsed<Option<Operand>> {
+        let token = self.take_word();
+        let text = token.text;
+        let arg = match token.kind {
+            Kind::Identifier if functions::is_known(&text) => Arg::Function(text),
+            Kind::Identifier => {
+                return Err(self.error(&format!("function {} not defined", model::go_quote(&text))));
+            }
+            Kind::Dot => Arg::Dot,
+            Kind::Nil => Arg::Nil,
+            Kind::Bool => Arg::Bool(text == "true"),
+            Kind::Variable if self.variables.contains(&text) => Arg::Variable(text, Vec::new()),
+            Kind::Variable => {
+                return Err(self.error(&format!("undefined variable {}", model::go_quote(&text))));
+            }
+            Kind::Field => Arg::Field(vec![text[1..].to_owned()]),
+            Kind::Char => match literal::character(&text) {
+                Ok(value) => Arg::Int(value, text),
+                Err(why) => return Err(self.error(&why)),
+            },
+            Kind::Number | Kind::Complex => match literal::number(&text) {
+                Ok(arg) => arg,
+                Err(why) => return Err(self.error(&why)),
+            },
+            Kind::Quoted | Kind::Raw => match literal::unquote(&text) {
+                Ok(value) => Arg::Text(value, text),
+                Err(why) => return Err(self.error(&why)),
+            },
+            Kind::OpenParen => Arg::Pipe(Box::new(self.pipe("parenthesized pipeline", Kind::CloseParen)?)),
+            _ => {
+                self.next -= 1;
+                return Ok(None);
+            }
+        };
+        Ok(Some(Operand { arg, at: token.at }))
     }
-    let valid = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    let value = digits.parse::<f64>().ok().filter(|_| valid)?;
-    let value = if negative { -value } else { value };
-    // a whole number is one however it is written
-    if value.trunc() == value && value.abs() < 9.2e18 && !text.contains(['.', 'e', 'E']) {
-        return Some(Arg::Int(value as i64, text.to_owned()));
-    }
-    Some(Arg::Float(value, text.to_owned()))
-}
-
-fn shown(word: &Word) -> String {
-    let text = match word {
-        Word::Identifier(name) | Word::Variable(name) | Word::Number(name) => name.clone(),
-        Word::Field(name) => format!(".{name}"),
-        Word::Text(_, raw) | Word::Char(_, raw) => raw.clone(),
-        Word::Dot => ".".to_owned(),
-        Word::Bar => "|".to_owned(),
-        Word::Declare => ":=".to_owned(),
-        Word::Assign => "=".to_owned(),
-        Word::Open => "(".to_owned(),
-        Word::Close => ")".to_owned(),
-        Word::Comma => ",".to_owned(),
-        Word::Space => " ".to_owned(),
-    };
-    format!("{text:?}")
 }

@@ -2,26 +2,36 @@
 
 use std::net::IpAddr;
 
-use super::format::{four_digits, printf};
-use super::functions::{Failure, text};
+use model::Replacer;
+
+use super::format::four_digits;
+use super::functions::{Called, Failure, text};
+use super::literal;
+use super::printf::sprint;
 use super::value::Value;
-
-type Called = Result<Value, Failure>;
-
-/// Largest compiled regular expression in bytes.
-const REGEX_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn call(name: &str, args: &[Value]) -> Called {
     let done = |text: String| Ok(Value::Text(text));
     match name {
-        "safeHtml" => done(text(args, 0)?.to_owned()),
+        "safeHtml" => Ok(Value::Html(text(args, 0)?.to_owned())),
         "toUpper" => done(text(args, 0)?.to_uppercase()),
         "toLower" => done(text(args, 0)?.to_lowercase()),
         "title" => done(title(text(args, 0)?)),
-        "match" => Ok(Value::Bool(regex(text(args, 0)?)?.is_match(text(args, 1)?))),
+        "match" => match Replacer::searching(text(args, 0)?) {
+            Ok(regex) => Ok(Value::Bool(regex.is_match(text(args, 1)?))),
+            Err(why) => Err(Failure::Call(format!("error parsing regexp: {why}"))),
+        },
         "reReplaceAll" => {
-            let replaced = regex(text(args, 0)?)?.replace_all(text(args, 2)?, text(args, 1)?).into_owned();
-            done(replaced)
+            let pattern = text(args, 0)?;
+            match Replacer::searching(pattern) {
+                Ok(regex) => done(regex.replace_all(text(args, 2)?, text(args, 1)?)),
+                Err(why) => {
+                    // a pattern with back quotes is shown in double ones
+                    let shown =
+                        if pattern.contains('`') { model::go_quote(pattern) } else { format!("`{pattern}`") };
+                    Err(Failure::Call(format!("regexp: Compile({shown}): error parsing regexp: {why}")))
+                }
+            }
         }
         "graphLink" => done(format!("/graph?g0.expr={}&g0.tab=0", query_escape(text(args, 0)?))),
         "tableLink" => done(format!("/graph?g0.expr={}&g0.tab=1", query_escape(text(args, 0)?))),
@@ -66,15 +76,14 @@ pub(super) fn call(name: &str, args: &[Value]) -> Called {
 fn joined(args: &[Value]) -> String {
     match args {
         [Value::Text(text)] => text.clone(),
-        _ => args.iter().map(|v| printf("%v", std::slice::from_ref(v))).collect(),
+        _ => {
+            let shown = |value: &Value| match value {
+                Value::Nil | Value::Sample(_) => Value::Text(value.show()),
+                value => value.clone(),
+            };
+            sprint(&args.iter().map(shown).collect::<Vec<_>>())
+        }
     }
-}
-
-fn regex(pattern: &str) -> Result<regex::Regex, Failure> {
-    regex::RegexBuilder::new(pattern)
-        .size_limit(REGEX_BYTES_MAX)
-        .build()
-        .map_err(|_| Failure::Call(format!("error parsing regexp: `{pattern}`")))
 }
 
 /// A number out of what can be one.
@@ -82,19 +91,13 @@ fn float(value: &Value) -> Result<f64, Failure> {
     match value {
         Value::Float(v) => Ok(*v),
         Value::Int(v) => Ok(*v as f64),
-        Value::Duration(nanos) => Ok(*nanos as f64 / 1e9),
         Value::Text(text) => {
-            // Rust takes words that Go does not, and the other way round
-            let plain = text.trim_start_matches(['+', '-']).to_ascii_lowercase();
-            let known = matches!(plain.as_str(), "inf" | "infinity" | "nan")
-                || plain.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-            let bad = || {
-                Failure::Call(format!(
-                    "strconv.ParseFloat: parsing {}: invalid syntax",
-                    promql::go_quote(text)
-                ))
-            };
-            text.parse().ok().filter(|_| known).ok_or_else(bad)
+            let quoted = model::go_quote(text);
+            let fault = |why| Failure::Call(format!("strconv.ParseFloat: parsing {quoted}: {why}"));
+            literal::float(text).ok_or_else(|| match text.parse::<f64>() {
+                Ok(number) if number.is_infinite() => fault("value out of range"),
+                _ => fault("invalid syntax"),
+            })
         }
         other => Err(Failure::Call(format!("can't convert {} to float", other.type_name()))),
     }
@@ -164,7 +167,8 @@ fn humanize_duration(v: f64) -> String {
     }
     let sign = if v < 0.0 { "-" } else { "" };
     let v = v.abs();
-    let whole = v as i64;
+    // what is too large becomes the least there is, as on Prometheus's machines
+    let whole = if v >= i64::MAX as f64 { i64::MIN } else { v as i64 };
     let (seconds, minutes, hours, days) = (whole % 60, whole / 60 % 60, whole / 3600 % 24, whole / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{sign}{}s", four_digits(v)),
@@ -184,7 +188,8 @@ fn title(text: &str) -> String {
         } else {
             out.push(c);
         }
-        inside = c.is_alphanumeric() || matches!(c, '\'' | '_' | '.' | ':') && inside;
+        // figures go on with a word, but do not begin it
+        inside = c.is_alphabetic() || inside && (c.is_numeric() || matches!(c, '\'' | '_' | '.' | ':'));
     }
     out
 }
@@ -217,7 +222,9 @@ fn js(text: &str) -> String {
         '\'' => r"\'".to_owned(),
         '"' => "\\\"".to_owned(),
         '<' | '>' | '&' | '=' => format!("\\u{:04X}", u32::from(c)),
-        c if c < ' ' => format!("\\u{:04X}", u32::from(c)),
+        c if c < ' ' || (c > '~' && (c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))) => {
+            format!("\\u{:04X}", u32::from(c))
+        }
         c => c.to_string(),
     };
     text.chars().map(escape).collect()

@@ -158,7 +158,7 @@ fn what_is_no_template_is_refused_as_go_does() {
     fails("{{ \"a }}", "template: __alert_test:1: unterminated quoted string");
     fails(
         "{{ template \"x\" }}",
-        "template: __alert_test:1:112: executing \"__alert_test\" at <{{template \"x\"}}>: template \"x\" not defined",
+        "template: __alert_test:1:124: executing \"__alert_test\" at <{{template \"x\"}}>: template \"x\" not defined",
     );
     fails(
         "{{ .Foo }}",

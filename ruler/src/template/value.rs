@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::FloatHistogram;
 
+use super::AlertData;
 use super::format::{format_float, format_time};
 
 /// A sample as templates see it.
@@ -29,6 +30,8 @@ pub enum Value {
     Float(f64),
     /// A text.
     Text(String),
+    /// A text that is HTML.
+    Html(String),
     /// Labels.
     Labels(Arc<BTreeMap<String, String>>),
     /// The arguments of a template.
@@ -44,7 +47,7 @@ pub enum Value {
     /// Nanoseconds.
     Duration(i64),
     /// All there is.
-    Root,
+    Root(Arc<AlertData>),
 }
 
 impl Value {
@@ -55,12 +58,13 @@ impl Value {
             Value::Bool(value) => *value,
             Value::Int(value) => *value != 0,
             Value::Float(value) => *value != 0.0,
-            Value::Text(text) => !text.is_empty(),
+            Value::Text(text) | Value::Html(text) => !text.is_empty(),
             Value::Labels(labels) => !labels.is_empty(),
             Value::Args(args) => !args.is_empty(),
             Value::Vector(samples) => !samples.is_empty(),
-            Value::Duration(nanos) => *nanos != 0,
-            Value::Sample(_) | Value::Histogram(_) | Value::Time(_) | Value::Root => true,
+            Value::Sample(_) | Value::Histogram(_) | Value::Time(_) | Value::Duration(_) | Value::Root(_) => {
+                true
+            }
         }
     }
 
@@ -72,6 +76,7 @@ impl Value {
             Value::Int(_) => "int",
             Value::Float(_) => "float64",
             Value::Text(_) => "string",
+            Value::Html(_) => "template.HTML",
             Value::Labels(_) => "map[string]string",
             Value::Args(_) => "map[string]interface {}",
             Value::Vector(_) => "template.queryResult",
@@ -79,7 +84,7 @@ impl Value {
             Value::Histogram(_) => "*histogram.FloatHistogram",
             Value::Time(_) => "*time.Time",
             Value::Duration(_) => "*time.Duration",
-            Value::Root => {
+            Value::Root(_) => {
                 "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }"
             }
         }
@@ -92,13 +97,17 @@ impl Value {
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
             Value::Float(value) => format_float(*value),
-            Value::Text(text) => text.clone(),
+            Value::Text(text) | Value::Html(text) => text.clone(),
             Value::Labels(labels) => {
                 let pairs: Vec<String> = labels.iter().map(|(n, v)| format!("{n}:{v}")).collect();
                 format!("map[{}]", pairs.join(" "))
             }
             Value::Args(args) => {
-                let pairs: Vec<String> = args.iter().map(|(n, v)| format!("{n}:{}", v.show())).collect();
+                let shown = |value: &Value| match value {
+                    Value::Nil => "<nil>".to_owned(),
+                    value => value.show(),
+                };
+                let pairs: Vec<String> = args.iter().map(|(n, v)| format!("{n}:{}", shown(v))).collect();
                 format!("map[{}]", pairs.join(" "))
             }
             Value::Vector(samples) => {
@@ -115,7 +124,17 @@ impl Value {
             Value::Histogram(h) => promql::histogram_text(h),
             Value::Time(nanos) => format_time(*nanos),
             Value::Duration(nanos) => super::format::format_duration(*nanos),
-            Value::Root => "{}".to_owned(),
+            Value::Root(data) => {
+                let labels =
+                    |labels: &BTreeMap<String, String>| Value::Labels(Arc::new(labels.clone())).show();
+                format!(
+                    "{{{} {} {} {}}}",
+                    labels(&data.labels),
+                    labels(&data.external_labels),
+                    data.external_url,
+                    data.value.show()
+                )
+            }
         }
     }
 }

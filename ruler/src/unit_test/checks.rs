@@ -189,9 +189,7 @@ impl ExpectedSample {
             [SequenceValue::Histogram { histogram, .. }] => {
                 Ok(Shown { labels, value: self.value, histogram: show::histogram(histogram) })
             }
-            [SequenceValue::Float(v)] => {
-                Err(about(format!("expected histogram, got {}", crate::template::format_float(*v))))
-            }
+            [SequenceValue::Float(v)] => Err(about(format!("expected histogram, got {v:.6}"))),
             [SequenceValue::Omitted] => Err(about("expected histogram, got _".to_owned())),
             values => Err(about(format!("expected 1 value, got {}", values.len()))),
         }

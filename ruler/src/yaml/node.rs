@@ -100,7 +100,12 @@ impl Document {
 }
 
 fn message(error: &granit_parser::ScanError) -> String {
-    format!("yaml: line {}: {}", error.marker().line(), error.info())
+    let info = error.info();
+    let what = match info.as_str() {
+        "simple key expected ':'" => "could not find expected ':'",
+        info => info,
+    };
+    format!("yaml: line {}: {what}", error.marker().line())
 }
 
 #[derive(Default)]

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests watch the process from outside, in real time")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail anywhere")]
 
+mod cli;
 mod crash;
 mod deploy;
 mod execution;
