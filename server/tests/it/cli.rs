@@ -167,8 +167,8 @@ fn rules_are_tested() {
     let tests = "rule_files: [r*.yml]
 tests:
 - name: good
-  input_series: [{series: m, values: 1}]
-  promql_expr_test: [{expr: r, eval_time: 0, exp_samples: [{labels: r, value: 2}]}]
+  input_series: [{series: m, values: 1 1}]
+  promql_expr_test: [{expr: r, eval_time: 1m, exp_samples: [{labels: r, value: 2}]}]
 - name: bad
   input_series: [{series: m, values: 2}]
   alert_rule_test: [{eval_time: 0, alertname: A, exp_alerts: [{exp_annotations: {x: '3'}}]}]
@@ -191,7 +191,7 @@ tests:
     let (_, err, code) = test(&["--debug", "--run=good", "tests.yml"]);
     assert_eq!(code, 0);
     assert!(err.starts_with("DEBUG: Starting test good\nDEBUG: Dump of all data"), "{err}");
-    assert!(err.contains("{__name__=\"r\"} =>\n2 @[0]\n"), "{err}");
+    assert!(err.contains("{__name__=\"r\"} =>\n2 @[60000]\n"), "{err}");
     assert_eq!(test(&["none.yml"]).2, 1);
     assert_eq!(test(&[]).2, 2);
 }
