@@ -14,7 +14,7 @@ use crate::plan::{Node, Planner, SelectorSpec};
 /// How far apart samples are thought to be, in milliseconds.
 const INTERVAL_MS: i64 = 15_000;
 /// From how many samples a step on states are less work than samples that are merged here first.
-const HERE_MIN: i64 = 64;
+const HERE_MIN: i64 = 256;
 /// From how many samples a step on states are fewer bytes than samples.
 const ELSEWHERE_MIN: i64 = 8;
 
@@ -56,6 +56,12 @@ impl Planner<'_> {
         spec: &FragmentSpec,
     ) -> Result<bool, QueryError> {
         for (shard, parts) in push.layout.shards.iter().zip(&spec.shards) {
+            // what some steps read of a place here the others would read again
+            let is_split = parts.len() > 1 && push.states_from.is_none();
+            let is_here = shard.spans.iter().all(|span| matches!(span.place, Place::Here(_)));
+            if is_split && is_here {
+                continue;
+            }
             for part in parts.iter().filter(|part| part.span.is_none()) {
                 let grid =
                     Grid { start: spec.grid.at(part.steps.start), steps: part.steps.len(), ..spec.grid };
