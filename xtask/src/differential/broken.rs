@@ -361,7 +361,6 @@ const ILL_TYPED: &[&str] = &[
     "double_exponential_smoothing(up[5m], NaN, NaN)",
     "histogram_quantiles(latency_seconds_bucket, \"q\", -1, 0.5, 0.9)",
     "histogram_quantiles(latency_seconds_bucket % 7, \"q\", 0.5, 0.9)",
-    "label_replace(V, \"a\", \"\\xff\", \"job\", \".*\")",
     "{__name__=~\"a|(\"}",
     "up{\"a b\"=\"c\",}",
     "quantile_over_time(V, M)",
