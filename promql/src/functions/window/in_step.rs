@@ -249,6 +249,7 @@ mod tests {
             let ends = Ends { first: 10_000, distance, count: 43 };
             let mut bounds = Bounds::default();
             bounds.compute(&ts, ends, range);
+            bounds.list();
             let by_one = |one: &dyn Fn(usize, usize, usize) -> f64| -> Vec<f64> {
                 let ranges = bounds.lo.iter().zip(&bounds.hi).enumerate();
                 ranges.map(|(i, (lo, hi))| if hi > lo { one(i, *lo as usize, *hi as usize) } else { ABSENT }).collect()
