@@ -5,8 +5,8 @@
 use super::data::{END, START};
 use super::random::Random;
 use super::words::{
-    ARITHMETIC, COMPARISONS, EXPERIMENTAL_RANGE_FUNCTIONS, HISTOGRAM_FUNCTIONS, LABELS, RANGE_FUNCTIONS,
-    SETS, VECTOR_FUNCTIONS,
+    ARITHMETIC, COMPARISONS, EXPERIMENTAL_RANGE_FUNCTIONS, HISTOGRAM_FUNCTIONS, LABELS, NUMBERS,
+    RANGE_FUNCTIONS, SETS, VECTOR_FUNCTIONS,
 };
 
 /// What of the language the peer knows.
@@ -104,7 +104,7 @@ impl<'a> Grammar<'a> {
             let offset = if self.dialect.durations && self.random.chance(0.2) {
                 self.duration_expression()
             } else {
-                self.random.pick(&["3m", "-2m", "1h", "37s", "5m", "-15s"]).to_owned()
+                self.random.pick(&["3m", "-2m", "1h", "37s", "5m", "-15s", "1ms", "0s", "1d"]).to_owned()
             };
             out += &format!(" offset {offset}");
         }
@@ -206,7 +206,9 @@ impl<'a> Grammar<'a> {
         if self.dialect.modern && self.random.chance(0.03) {
             return self.random.pick(&["120", "90.5", "0x40", "1e2"]).to_owned();
         }
-        self.random.pick(&["1m", "2m", "5m", "15s", "90s", "10m", "1h", "30s", "1m30s", "7m"]).to_owned()
+        self.random
+            .pick(&["1m", "2m", "5m", "15s", "90s", "10m", "1h", "30s", "1m30s", "7m", "1s", "1d"])
+            .to_owned()
     }
 
     fn extension(&mut self, of_range: bool) -> &'static str {
@@ -223,7 +225,7 @@ impl<'a> Grammar<'a> {
     fn matrix(&mut self, depth: u64) -> String {
         if depth > 0 && self.random.chance(0.2) {
             let (inner, window) = (self.vector(depth - 1), self.window());
-            let step = self.random.pick(&["", "30s", "1m", "17s", "15s"]);
+            let step = self.random.pick(&["", "30s", "1m", "17s", "15s", "7m"]);
             // An older Prometheus counts a point at the beginning of the range in: none lies there at a quarter of a second.
             let modifiers = if self.dialect.modern { self.modifiers() } else { " offset 250ms".to_owned() };
             return format!("({inner})[{window}:{step}]{modifiers}");
@@ -234,10 +236,6 @@ impl<'a> Grammar<'a> {
 
     /// A scalar.
     pub(super) fn scalar(&mut self, depth: u64) -> String {
-        const NUMBERS: &[&str] = &[
-            "1", "2.5", "-1", "0", "0.9", "NaN", "Inf", "-Inf", "time()", "pi()", "3", "1e3", "0x10", "-0.5",
-            "100", ".5", "1e-3", "-0",
-        ];
         if depth > 0 && self.random.chance(0.15) {
             return match self.random.below(3) {
                 0 => format!("scalar({})", self.vector(depth - 1)),
@@ -334,11 +332,14 @@ impl<'a> Grammar<'a> {
             ("topk", &["1", "2", "0", "3", "NaN", "-1", "2.7"]),
             ("bottomk", &["2", "1", "5"]),
             ("quantile", &["0.5", "0.99", "-1", "2", "NaN", "0"]),
-            ("count_values", &["\"v\"", "\"job\""]),
+            ("count_values", &["\"v\"", "\"job\"", "\"v\"", "\"job\"", "\"__name__\"", "\"le\""]),
         ];
         const EXPERIMENTAL: &[(&str, &[&str])] = &[
             ("limitk", &["2", "1", "0", "100"]),
-            ("limit_ratio", &["0.5", "-0.3", "1.5", "0", "-2", "NaN"]),
+            (
+                "limit_ratio",
+                &["0.5", "-0.3", "1.5", "0", "-2", "NaN", "1", "-1", "-0.7", "scalar(weight{job=\"api\"})"],
+            ),
         ];
         let grouping = self.grouping();
         let inner = self.vector(depth - 1);
@@ -434,6 +435,8 @@ impl<'a> Grammar<'a> {
                 " fill_left (1)",
                 " fill_right (2)",
                 " fill_left(-1) fill_right (NaN)",
+                " fill_right (-0) fill_left(1e3)",
+                " fill (+Inf)",
             ]);
         }
         let left = if op == "%" { self.exact() } else { self.vector(depth - 1) };
@@ -466,13 +469,22 @@ impl<'a> Grammar<'a> {
                     self.random.pick(&["x", "job", "__name__"]),
                     self.random.pick(&["job", "instance", "__name__"]),
                 );
-                let regex = self.random.pick(&["(.*)", "(a.*)", "(?P<w>.).*", "([a-z]+)_?.*", ""]);
-                let with = self.random.pick(&["$1-z", "${w}", "", "$0", "k"]);
+                let regex = self.random.pick(&[
+                    "(.*)",
+                    "(a.*)",
+                    "(?P<w>.).*",
+                    "([a-z]+)_?.*",
+                    "",
+                    "(?i)API|DB",
+                    "a(p)?(x)?.*",
+                ]);
+                let with = self.random.pick(&["$1-z", "${w}", "", "$0", "k", "$2", "${1}$1x", "日"]);
                 format!("label_replace({inner}, \"{to}\", \"{with}\", \"{from}\", \"{regex}\")")
             }
             4 => {
-                let to = self.random.pick(&["x", "job"]);
-                format!("label_join({inner}, \"{to}\", \"-\", \"job\", \"instance\")")
+                let to = self.random.pick(&["x", "job", "__name__", "le", "日 本"]);
+                let from = self.random.pick(&[", \"job\", \"instance\"", ", \"__name__\", \"nope\"", ""]);
+                format!("label_join({inner}, \"{to}\", \"-\"{from})")
             }
             5 => {
                 let (q, by) = (
@@ -519,7 +531,9 @@ impl<'a> Grammar<'a> {
             }
             15 => {
                 let op = self.random.pick(&["</", ">/"]);
-                format!("({inner} {op} {})", self.scalar(depth - 1))
+                let (bound, depth) = (self.random.chance(0.8), depth - 1);
+                let right = if bound { self.scalar(depth) } else { self.vector(depth) };
+                format!("({inner} {op} {right})")
             }
             16 if self.dialect.experimental => {
                 let f = self.random.pick(&["sort_by_label", "sort_by_label_desc"]);
@@ -544,7 +558,7 @@ impl<'a> Grammar<'a> {
                 format!("info({inner}{with})")
             }
             18 if self.dialect.experimental => {
-                let quantiles = self.random.pick(&["0.1, 0.9", "0.5", "0, 1, 2", "NaN, 0.5"]);
+                let quantiles = self.random.pick(&["0.1, 0.9", "0.5", "0, 1, 2", "NaN, 0.5", "0.5, 0.5"]);
                 format!("histogram_quantiles({inner}, \"q\", {quantiles})")
             }
             _ => format!(

@@ -71,3 +71,29 @@ pub(super) const LABELS: &[&str] = &["job", "instance", "code", "le", "kind", "z
 pub(super) const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^", "atan2"];
 pub(super) const COMPARISONS: &[&str] = &["==", "!=", ">", "<", ">=", "<="];
 pub(super) const SETS: &[&str] = &["and", "or", "unless"];
+pub(super) const NUMBERS: &[&str] = &[
+    "1",
+    "2.5",
+    "-1",
+    "0",
+    "0.9",
+    "NaN",
+    "Inf",
+    "-Inf",
+    "time()",
+    "pi()",
+    "3",
+    "1e3",
+    "0x10",
+    "-0.5",
+    "100",
+    ".5",
+    "1e-3",
+    "-0",
+    "+Inf",
+    "017",
+    "1e308",
+    "1e18",
+    "4294967296",
+    "-1e-300",
+];
