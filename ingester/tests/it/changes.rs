@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use ingester::IngesterConfig;
 use model::TimeRange;
-use proto::{DataVersion, LabelsWanted, SelectRequest, Selection, Source};
+use proto::{DataVersion, LabelsWanted, SelectRequest, Source};
 use runtime::{Random, Runtime};
 use store_gateway::{BlockSource, BlockSourceOptions};
 
-use crate::node::{HOUR, Node, Samples, WINDOW, gather, simulated, tenant};
+use crate::node::{HOUR, Node, Samples, WINDOW, gather_all, simulated, tenant};
 
 struct World {
     node: Node,
@@ -27,12 +27,6 @@ struct Kept {
     samples: Samples,
 }
 
-async fn gathered(selection: &Arc<dyn Selection>, into: &mut Samples) {
-    let batch = selection.read(0..selection.series().len()).await.expect("heads and blocks are there");
-    let all: Vec<_> = selection.series().iter().map(|series| series.labels.clone()).collect();
-    gather(into, &all, &batch);
-}
-
 impl World {
     async fn read(&self, range: TimeRange) -> Samples {
         let (tenant, labels) = (tenant(), LabelsWanted::All);
@@ -42,8 +36,8 @@ impl World {
         let blocks = self.blocks.select_except(&request, &held).await.expect("heads and blocks are there");
         let mut samples = Samples::new();
         // the first to name a sample is believed; so blocks first, heads over them
-        gathered(&blocks, &mut samples).await;
-        gathered(&heads, &mut samples).await;
+        gather_all(&blocks, &mut samples).await;
+        gather_all(&heads, &mut samples).await;
         samples.retain(|(_, t), _| range.contains(*t));
         samples
     }

@@ -8,7 +8,8 @@ use cluster::{Cluster, ClusterConfig};
 use ingester::{Ingester, IngesterConfig};
 use model::{GroupId, Labels, NodeId, SampleBatch, TenantId, TimeRange, TimestampMs};
 use proto::{
-    AppendBatch, AppendError, AppendOutcome, AppendSamples, LabelsWanted, NEW_SERIES, SelectRequest, Source,
+    AppendBatch, AppendError, AppendOutcome, AppendSamples, LabelsWanted, NEW_SERIES, SelectRequest,
+    Selection, Source,
 };
 use runtime::{Runtime, SimulatedDisk};
 
@@ -151,4 +152,11 @@ pub(crate) fn gather(out: &mut Samples, series: &[Labels], batch: &SampleBatch) 
             out.insert((labels.clone(), *t), value.to_bits());
         }
     }
+}
+
+/// Reads all samples of what was selected.
+pub(crate) async fn gather_all(selection: &Arc<dyn Selection>, into: &mut Samples) {
+    let all: Vec<Labels> = selection.series().iter().map(|series| series.labels.clone()).collect();
+    let batch = selection.read(0..all.len()).await.expect("heads and blocks are there");
+    gather(into, &all, &batch);
 }

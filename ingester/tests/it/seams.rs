@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use ingester::IngesterConfig;
 use model::{BlockId, TimeRange};
-use proto::{LabelsWanted, SelectRequest, Selection, Source};
+use proto::{LabelsWanted, SelectRequest, Source};
 use runtime::{Random, Runtime};
 use store_gateway::{BlockSource, BlockSourceOptions};
 
-use crate::node::{HOUR, Node, Samples, WINDOW, gather, labels, simulated, tenant};
+use crate::node::{HOUR, Node, Samples, WINDOW, gather_all, labels, simulated, tenant};
 
 struct World {
     node: Node,
@@ -51,13 +51,6 @@ impl World {
     }
 }
 
-async fn read(selection: &Arc<dyn Selection>, into: &mut Samples) {
-    let count = selection.series().len();
-    let batch = selection.read(0..count).await.unwrap();
-    let all: Vec<_> = selection.series().iter().map(|series| series.labels.clone()).collect();
-    gather(into, &all, &batch);
-}
-
 async fn explore(runtime: Runtime, seed: u64) -> (usize, usize) {
     let config = IngesterConfig { cut_check: Duration::from_secs(1 << 30), ..IngesterConfig::default() };
     let node = Node::open(&runtime, config).await;
@@ -85,9 +78,9 @@ async fn explore(runtime: Runtime, seed: u64) -> (usize, usize) {
         let blocks = world.blocks.select_except(&request, &held).await.unwrap();
         world.steps().await;
         let mut found = Samples::new();
-        read(&heads, &mut found).await;
+        gather_all(&heads, &mut found).await;
         world.steps().await;
-        read(&blocks, &mut found).await;
+        gather_all(&blocks, &mut found).await;
         for (key, bits) in &wanted {
             assert_eq!(found.get(key), Some(bits), "seed {seed}: {key:?} is missing");
         }
