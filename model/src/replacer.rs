@@ -44,7 +44,9 @@ impl Replacer {
         let mut out = String::new();
         let mut end = 0;
         for captures in self.0.regex.captures_iter(text) {
-            let Some(found) = captures.get_match() else { continue };
+            // nothing is also found between the bytes of a character, where Go does not look
+            let is_between = |at: usize| text.is_char_boundary(at);
+            let Some(found) = captures.get_match().filter(|m| is_between(m.start())) else { continue };
             out.push_str(text.get(end..found.start()).unwrap_or_default());
             out.push_str(&self.expand(text, &captures, template));
             end = found.end();
