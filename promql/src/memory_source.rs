@@ -195,10 +195,7 @@ impl Source for MemorySource {
             }
         }
         if request.series_max > 0 && selected.len() > request.series_max {
-            return Err(SourceError::Limit(format!(
-                "the query selects more than {} series in one selector, the limit of a query (`query.max_series`)",
-                request.series_max
-            )));
+            return Err(SourceError::too_many_series(request.series_max));
         }
         Ok(Arc::new(MemorySelection { selected, samples, range: request.range }))
     }

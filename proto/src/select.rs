@@ -104,6 +104,13 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// A selector matches more than `max` series.
+    pub fn too_many_series(max: usize) -> Self {
+        SourceError::Limit(format!(
+            "the query selects more than {max} series in one selector, the limit of a query (`query.max_series`)"
+        ))
+    }
+
     /// What the caller should do.
     pub fn kind(&self) -> ErrorKind {
         match self {

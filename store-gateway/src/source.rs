@@ -294,12 +294,7 @@ fn gather(
     let wants = |name: &str| wanted.wants(name);
     let projection: Option<&dyn Fn(&str) -> bool> =
         if *wanted == LabelsWanted::All { None } else { Some(&wants) };
-    let too_many = || {
-        SourceError::Limit(format!(
-            "the query selects more than {series_max} series in one selector, the limit of a query \
-             (`query.max_series`)"
-        ))
-    };
+    let too_many = || SourceError::too_many_series(series_max);
     if let [selection] = blocks {
         let count = selection.rows().len();
         if series_max > 0 && count > series_max {

@@ -44,11 +44,7 @@ impl HeadSelection {
                     continue;
                 }
                 if request.series_max > 0 && series.len() >= request.series_max {
-                    return Err(SourceError::Limit(format!(
-                        "the query selects more than {} series in one selector, the limit of a query \
-                         (`query.max_series`)",
-                        request.series_max
-                    )));
+                    return Err(SourceError::too_many_series(request.series_max));
                 }
                 references.push(head.series.reference[at]);
                 series.push(SelectedSeries { id: head.series.id[at], labels: projection.labels(&head, row) });

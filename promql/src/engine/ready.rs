@@ -7,7 +7,8 @@ use datafusion_physical_plan::ExecutionPlan;
 use futures::future::try_join_all;
 use model::TimeRange;
 use proto::{
-    Explain, Fragment, FragmentOutput, Layout, Place, SelectRequest, Selection, Shard, Source, Span,
+    Explain, Fragment, FragmentOutput, Layout, Place, SelectRequest, Selection, Shard, Source, SourceError,
+    Span,
 };
 use runtime::Moment;
 
@@ -266,6 +267,10 @@ impl Run<'_> {
             query.keep(selection_bytes(&**selection))?;
         }
         let selection = Arc::new(SeamSelection::new(found, Vec::new()));
+        let max = self.request.series_max;
+        if max > 0 && selection.series().len() > max {
+            return Err(expanding(SourceError::too_many_series(max).into()));
+        }
         let both: Arc<dyn Selection> = selection.clone();
         note_selected(&both, query)?;
         Ok((both, Some(Seam { family, sides, selection, elsewhere })))
@@ -339,10 +344,17 @@ impl Run<'_> {
                 .keep(query.memory.left().saturating_add(1))
                 .err()
                 .unwrap_or(QueryError::Limit(limit, text)),
-            QueryError::Execution(text) => QueryError::Execution(format!("expanding series: {text}")),
-            QueryError::Limit(limit, text) => QueryError::Limit(limit, format!("expanding series: {text}")),
-            other => other,
+            other => expanding(other),
         })
+    }
+}
+
+/// An error that came while series were looked for.
+fn expanding(error: QueryError) -> QueryError {
+    match error {
+        QueryError::Execution(text) => QueryError::Execution(format!("expanding series: {text}")),
+        QueryError::Limit(limit, text) => QueryError::Limit(limit, format!("expanding series: {text}")),
+        other => other,
     }
 }
 

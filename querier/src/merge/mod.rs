@@ -54,10 +54,7 @@ fn merged(
     let merged = MergedSelection::new(parts);
     let count = merged.series().len();
     if request.series_max > 0 && count > request.series_max {
-        return Err(SourceError::Limit(format!(
-            "the query selects more than {} series in one selector, the limit of a query (`query.max_series`)",
-            request.series_max
-        )));
+        return Err(SourceError::too_many_series(request.series_max));
     }
     Ok(Arc::new(merged))
 }

@@ -191,6 +191,19 @@ fn plans_are_explained_over_http_and_on_the_command_line() {
     assert!(both["stats"]["samplesRead"].as_u64() >= Some(4 * 60), "{both}");
     let text = both["text"].as_str().unwrap();
     assert!(text.contains("[4 rows, ") && text.contains(" samples of "), "{text}");
+    // one window over old and recent samples
+    let last = START + 301 * MINUTE;
+    let seam = explain("sum(sum_over_time(m[6h]))", &format!("&time={}&analyze=true", last / 1000));
+    let text = seam["text"].as_str().unwrap();
+    let wanted = "SeamWindows: Sum over 21600000 ms from states of blocks and heads, 4 series [4 rows, ";
+    assert!(text.contains(wanted) && text.contains(" s (4 series)"), "{text}");
+    let sum: f64 = 4.0 * ((0..60).map(f64::from).sum::<f64>() + 2.0);
+    for expr in
+        ["sum(sum_over_time(m[6h]))", "sum(sum_over_time(m[6h])) + 0 * sum(quantile_over_time(1, m[6h]))"]
+    {
+        let found = server.query(expr, last);
+        assert_eq!(found[0]["value"][1], sum.to_string(), "{expr}: {found}");
+    }
     let wrong = server.get("/api/v1/explain?query=sum(");
     assert_eq!((wrong.status, &wrong.json()["errorType"]), (400, &Value::from("bad_data")));
 
