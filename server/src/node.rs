@@ -186,7 +186,8 @@ fn engine_options(config: &Config) -> Result<EngineOptions> {
             "promql-delayed-name-removal" => features.delayed_name_removal = true,
             "type-and-unit-labels" => features.type_and_unit_labels = true,
             "use-start-timestamps" => features.start_timestamps = true,
-            "exemplar-storage" | "native-histograms" | "promql-duration-expr" => {} // always on
+            // always on
+            "exemplar-storage" | "native-histograms" | "promql-duration-expr" | "promql-per-step-stats" => {}
             other => anyhow::bail!(
                 "--enable-feature: `{other}` is not known; expected promql-experimental-functions, \
                  promql-extended-range-selectors, promql-binop-fill-modifiers, \

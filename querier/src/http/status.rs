@@ -218,6 +218,7 @@ pub(super) async fn features(api: Arc<Api>, _: Call) -> Result<Reply, ApiError> 
                 ("extended_range_selectors", on.extended_range_selectors),
                 ("fill", on.fill_modifiers),
                 ("delayed_name_removal", on.delayed_name_removal),
+                ("per_step_stats", true),
             ]),
         ),
     ]))
