@@ -131,6 +131,7 @@ impl Bounds {
         self.touched = 0..ends.count;
         if let Some(interval) = interval(ts)
             && ends.distance % interval == 0
+            && ends.count > 0
         {
             // how many samples there were until then
             let until = |t: i64| (t - ts[0]).div_euclid(interval) + 1;

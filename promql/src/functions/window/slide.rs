@@ -197,6 +197,8 @@ fn by_states(function: WindowFunction, ts: &[i64], vs: &[f64], plan: &SlidePlan<
 /// So many windows may hold a sample and still each is summed by itself, as Prometheus does, to the last bit: that
 /// takes about as long as reading the sample.
 const IN_STEP_MAX: u64 = 32;
+/// The same for deviations and trends, which take several sums for each window.
+const SUMS_IN_STEP_MAX: u64 = 8;
 /// So many windows may hold a reset and still those of each are added by themselves.
 const RESETS_MAX: u64 = 16;
 
@@ -322,7 +324,7 @@ fn variance(
 ) -> bool {
     let finish = |variance: f64| if root { variance.sqrt() } else { variance };
     let origin = vs.iter().copied().find(|v| v.is_finite()).unwrap_or(0.0);
-    if !overlaps(vs, plan, IN_STEP_MAX) {
+    if !overlaps(vs, plan, SUMS_IN_STEP_MAX) {
         in_step::variances(vs, plan.bounds, out, finish);
         return true;
     }
@@ -385,7 +387,7 @@ fn trend(
     };
     // sums of products that could overflow are left to the line of each window
     let is_huge = || vs.iter().any(|v| v.abs() > TREND_STATES_MAX);
-    let slides = overlaps(vs, plan, IN_STEP_MAX);
+    let slides = overlaps(vs, plan, SUMS_IN_STEP_MAX);
     let is_exact = slides && ExactSums::run(ts, vs, &mut scratch.exact);
     if slides && !is_exact && !prefix_sums(vs, 0.0, &mut scratch.sums) && !is_huge() {
         return false;
